@@ -1,0 +1,88 @@
+/*
+ * What every collector is: a way to hand over events of chosen processes, and nothing else. It
+ * knows no handles, no names, no reports. All calls to one collector come from one thread (ptrace
+ * demands it).
+ */
+#ifndef HTRACE_COLLECT_COLLECTOR_H
+#define HTRACE_COLLECT_COLLECTOR_H
+
+#include "base/error.h"
+#include "event/event.h"
+#include "event/plan.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct collector_options {
+	const struct plan *plan; /* borrowed for the collector's life */
+	bool follow_children;
+	uint32_t stack_bytes_max; /* of one stack; at most EVENT_STACK_BYTES_MAX */
+	uint32_t ring_bytes;	  /* a power of two; collectors without a ring ignore it */
+};
+
+struct collector_stats {
+	uint64_t events;
+	uint64_t lost; /* records that did not fit; each was also told by an EVENT_LOST */
+};
+
+/* Where events go. `event` is checked (event/codec.h), and borrowed until `receive` returns. */
+struct event_sink {
+	void (*receive)(void *context, const struct event_header *event);
+	void *context;
+};
+
+/* A program to start. */
+struct spawn {
+	const char *path;  /* found in PATH already; for execve */
+	char *const *argv;
+	char *const *envp;
+};
+
+struct collector; /* each implementation has its own */
+
+struct collector_ops {
+	const char *name; /* as in --collector= */
+
+	/* Whether this machine and user permit it: 0, or why not. Must probe by doing. */
+	int (*create)(const struct collector_options *options, struct collector **out,
+		      struct error *error);
+
+	/* After this no event of `pid` (with all its threads) is missed; its executable mappings
+	 * come as EVENT_MAPs first. The target's handles are not told: read /proc/PID/fd after. */
+	int (*attach)(struct collector *collector, pid_t pid, const struct event_sink *sink,
+		      struct error *error);
+
+	/*
+	 * Starts `spawn` as a child of this process, traced from its first instruction (the exec
+	 * comes as EVENT_EXEC and EVENT_MAPs, from a later poll). The child keeps our descriptors
+	 * that are not close-on-exec, our process group, signal mask and dispositions as they were
+	 * when htrace was started. -ENOENT, -EACCES, ...: what execve said.
+	 */
+	int (*spawn)(struct collector *collector, const struct spawn *spawn, pid_t *pid,
+		     struct error *error);
+
+	/*
+	 * Hands over what there is, waiting up to timeout_ms for the first event; returns the number
+	 * of events handed over, 0 when none came, -EINTR after a signal, -ECHILD when nothing is
+	 * traced any more and everything was handed over. Handed over in one call is bounded, so that
+	 * a caller can look at the clock.
+	 */
+	int (*poll)(struct collector *collector, int timeout_ms, const struct event_sink *sink,
+		    struct error *error);
+
+	/* True once the spawned child has ended and was waited for; its wait(2) status. */
+	bool (*child_ended)(const struct collector *collector, int *wait_status);
+
+	/* Stops tracing; targets run on as if they had never been traced. What was recorded before
+	 * can still be polled. */
+	void (*detach)(struct collector *collector);
+
+	void (*stats)(const struct collector *collector, struct collector_stats *out);
+	void (*destroy)(struct collector *collector); /* detaches first; NULL is permitted */
+};
+
+extern const struct collector_ops collector_bpf;
+extern const struct collector_ops collector_ptrace;
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * Who holds which handle, since when, opened where. Blind: it sees integers and static strings
+ * only, reads no /proc, unwinds nothing and names nothing.
+ *
+ * Linux has handle tables per *task*: threads normally share one, and so can processes
+ * (CLONE_FILES). So a model has tasks (tid), each points to a table; a table has handles; a process
+ * (pid) has the counts, places and bad references that a report shows.
+ *
+ * Memory follows the largest number of handles open at once, distinct opening places and distinct
+ * bad references, never the number of events.
+ */
+#ifndef HTRACE_MODEL_MODEL_H
+#define HTRACE_MODEL_MODEL_H
+
+#include "base/array.h"
+#include "event/event.h"
+#include "model/fd_syscalls.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum handle_origin {
+	ORIGIN_OPENED = 0,	   /* its opening was seen in this process */
+	ORIGIN_BEFORE_TRACING = 1, /* it was there when tracing of the process began */
+	ORIGIN_INHERITED = 2,	   /* from the parent by fork, or over exec; keeps the parent's opening
+				      stack where that was seen */
+	ORIGIN_RECEIVED = 3,	   /* over a socket; its stack is the recvmsg's */
+	ORIGIN_UNKNOWN = 4,	   /* events were lost, or no system call of the process made it */
+};
+
+/* One moment of a handle's life. time_ns 0: it was not seen. */
+struct handle_moment {
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	int32_t pid, tid; /* who did it */
+	uint32_t stack_id;
+};
+
+/* What closed a handle. */
+enum close_cause {
+	CLOSED_BY_CALL = 0,    /* close, close_range */
+	CLOSED_BY_DUP = 1,     /* dup2, dup3 onto it */
+	CLOSED_BY_EXEC = 2,    /* close-on-exec */
+	CLOSED_UNSEEN = 3,     /* it was found gone */
+};
+
+/* What is known of one number of one table: the handle that is open, and the last that was. */
+struct handle {
+	int32_t number;
+	bool open;
+	bool cloexec;
+	enum handle_origin origin; /* of the open one, or of the last one */
+	const char *type;	   /* NULL: not known */
+	const char *name;	   /* interned; NULL: not known */
+	struct handle_moment opened;
+	struct handle_moment closed; /* of the last close of this number; time_ns 0: never */
+	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
+	enum close_cause closed_by;
+	uint32_t place; /* index into process.places of the process that counts it */
+};
+
+/* One opening place: a (type, opening stack, origin) of one process. */
+struct place {
+	const char *type; /* NULL: not known */
+	uint32_t stack_id;
+	enum handle_origin origin;
+	uint64_t opened, closed; /* counts since tracing began; open now = opened - closed */
+	uint64_t open_most;	 /* largest number open at once */
+	uint64_t first_ns, last_ns; /* first and last opening */
+};
+
+enum bad_reference_kind {
+	BAD_DOUBLE_CLOSE = 1,	 /* close of a number that was closed before */
+	BAD_USE_AFTER_CLOSE = 2, /* any other call on such a number */
+	BAD_NEVER_OPENED = 3,	 /* the number was never seen open */
+};
+
+/* Equal ones (handle, call, kind, the three stacks) are one with a count. */
+struct bad_reference {
+	int32_t number;
+	uint32_t call; /* system call number; fd_syscalls_name() */
+	enum bad_reference_kind kind;
+	uint64_t count;
+	struct handle_moment now;     /* the latest */
+	struct handle_moment closed;  /* time_ns 0: not seen */
+	struct handle_moment opened;
+};
+
+/* A process that was traced; stays after its exit for the report. Read-only outside the model. */
+struct process {
+	int32_t pid, parent;
+	uint64_t start_ns; /* when tracing of it began */
+	bool exited;
+	int32_t exit_status; /* as wait(2) gives it */
+	uint64_t exit_ns;
+	bool incomplete; /* an event that concerned it may have been lost: its table needs
+			    reconciling */
+	uint64_t events;
+	uint64_t truncated_stacks; /* counted by model_stack_ended() */
+	uint64_t stack_ends[8];	   /* by enum stack_end */
+	uint64_t reconciled;	   /* handles that a comparison with the truth added or removed */
+	ARRAY(struct place) places;
+	ARRAY(struct bad_reference) bad_references;
+	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
+};
+
+enum { BAD_REFERENCES_MAX = 4096 };
+
+enum trace_kind { TRACE_OPEN = 1, TRACE_CLOSE = 2, TRACE_BAD_REFERENCE = 3 };
+
+/* Is told every trace as it happens (trace/history.h keeps them). */
+struct model_observer {
+	void (*trace)(void *context, enum trace_kind kind, int32_t pid, int32_t number,
+		      const struct handle_moment *moment);
+	void *context;
+};
+
+/* Who did something, when, with what stack (STACK_NONE where none was taken). */
+struct actor {
+	int32_t pid, tid;
+	uint64_t time_ns;
+	uint32_t stack_id;
+	uint32_t call; /* system call number, 0xffffffff: none */
+};
+
+/* The truth about one open handle, read outside (from /proc/PID/fd). */
+struct observed_handle {
+	int32_t number;
+	bool cloexec;
+	const char *type; /* static */
+	const char *name; /* copied */
+};
+
+struct model;
+
+struct model *model_new(const struct model_observer *observer); /* NULL: nobody listens */
+void model_free(struct model *model);
+
+/* Tracing of `pid` begins at `time_ns`; what it has open is told by model_observe(). `thread`s with
+ * tables of their own are told by model_own_table(). */
+struct process *model_attach(struct model *model, int32_t pid, int32_t parent, uint64_t time_ns);
+void model_own_table(struct model *model, int32_t pid, int32_t tid);
+
+/* What one operation does. Events of a pid that is not known attach it as incomplete. */
+void model_apply(struct model *model, const struct actor *actor, const struct handle_op *op);
+
+/*
+ * fork and thread creation. `fds` (NULL: not told) is the bitmap EVENT_DATA_FDS of the child's
+ * table: where it differs from the parent's as we know it (a call of another thread was under way),
+ * it is right. A number that it holds and the parent has not yet: the opening arrives soon with the
+ * parent's event, and is then taken over by the child too. One that the parent has just closed: the
+ * child holds it, opened where that was opened.
+ */
+void model_fork(struct model *model, const struct actor *parent, int32_t child_pid,
+		int32_t child_tid, uint16_t fork_flags, const struct event_data *fds);
+
+/* exec: the table becomes the task's own, close-on-exec numbers are closed; `fds` as above. Origins
+ * become ORIGIN_INHERITED. */
+void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
+		const struct event_data *fds);
+
+/* The end of a thread (its own table goes), or of a process: what it has open stays for the
+ * report; `fds` (NULL: not told) corrects it first. */
+void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags,
+		int32_t status, const struct event_data *fds);
+
+/* Events were lost: every living process is incomplete. */
+void model_lost(struct model *model);
+
+void model_stack_ended(struct model *model, int32_t pid, int end);
+
+/*
+ * Comparison with the truth. The caller reads /proc/PID/fd between begin_ns and end_ns, applies all
+ * events up to end_ns, then calls this. Numbers that an event touched since begin_ns are left alone
+ * (the next comparison decides). A number that the truth has and the table lacks (or the reverse)
+ * is only changed when two comparisons in a row found the same. Names and types are filled in.
+ * Returns how many numbers differ or were skipped: 0 means that the table is the truth.
+ */
+uint32_t model_observe(struct model *model, int32_t pid, const struct observed_handle *handles,
+		       size_t handles_n, uint64_t begin_ns, uint64_t end_ns);
+
+/* The `before_tracing` handles of a process are those first observed at attach: after the first
+ * model_observe() that returns 0, or this call, new unknown handles are ORIGIN_UNKNOWN. */
+void model_attached(struct model *model, int32_t pid);
+
+/* Reading. Pointers are borrowed and good until the next change. */
+size_t model_processes(const struct model *model); /* in order of their start */
+const struct process *model_process_at(const struct model *model, size_t index);
+const struct process *model_process(const struct model *model, int32_t pid);
+
+/* Calls `each` for the open handles of a process in ascending order of number: those of its
+ * leader's table (tables of single threads follow). */
+void model_open_handles(const struct model *model, const struct process *process,
+			void (*each)(void *context, const struct handle *handle), void *context);
+
+/* The number's record in the leader's table, open or closed before; NULL: never seen. */
+const struct handle *model_handle(const struct model *model, const struct process *process,
+				  int32_t number);
+
+size_t model_bytes(const struct model *model);
+
+#endif

@@ -1,0 +1,203 @@
+/* Owns the open descriptors of mapped files and where each was placed. */
+#include "os/image.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/map.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+struct image_table {
+	ARRAY(struct module *) modules;
+	ARRAY(struct image *) images; /* index: image id; entry 0 is NULL */
+	struct map by_place;	      /* hash of (module, start, file_offset) -> image id */
+	struct map by_file;	      /* hash of (device, inode, path) -> module */
+	struct module *vdso;
+};
+
+struct image_table *image_table_new(void)
+{
+	struct image_table *table = xcalloc(1, sizeof(*table));
+
+	array_push(&table->images, NULL);
+	return table;
+}
+
+static void module_free(struct module *module)
+{
+	if (module->fd >= 0)
+		close(module->fd);
+	elf_file_fini(&module->elf);
+	free((char *)module->path);
+	free((char *)module->why_not);
+	free(module);
+}
+
+void image_table_free(struct image_table *table)
+{
+	if (!table)
+		return;
+	array_each(module, &table->modules)
+		module_free(*module);
+	array_each(image, &table->images)
+		free(*image);
+	array_fini(&table->modules);
+	array_fini(&table->images);
+	map_fini(&table->by_place);
+	map_fini(&table->by_file);
+	free(table);
+}
+
+/*
+ * Opens the file behind the mapping; `by_name` asks for proof that it is the one that is mapped.
+ * Device numbers are not compared: overlay and btrfs show others in maps than in stat(2).
+ */
+static int open_candidate(const char *path, const struct event_map *event, bool by_name)
+{
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat status;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
+	if (by_name && status.st_ino != event->inode)
+		return -ESTALE;
+	return take_fd(&fd);
+}
+
+static int open_mapped(const struct event_map *event, const char *path, char **why_not)
+{
+	char *proc_path = xasprintf("/proc/%d/map_files/%llx-%llx", event->header.pid,
+				    (unsigned long long)event->start,
+				    (unsigned long long)event->end);
+	int fd = open_candidate(proc_path, event, true);
+	int reason;
+
+	free(proc_path);
+	if (fd >= 0)
+		return fd;
+	proc_path = xasprintf("/proc/%d/root%s", event->header.pid, path);
+	reason = fd = open_candidate(proc_path, event, true);
+	free(proc_path);
+	if (fd < 0)
+		fd = open_candidate(path, event, true);
+	if (fd >= 0)
+		return fd;
+	if (reason == -ESTALE || fd == -ESTALE)
+		*why_not = xstrdup("the file was replaced after it was mapped");
+	else if (event->header.flags & EVENT_MAP_DELETED)
+		*why_not = xstrdup("the file was deleted, and /proc/PID/map_files is not permitted");
+	else
+		*why_not = xasprintf("cannot open it: %s", strerror(-fd));
+	return -1;
+}
+
+/* A copy of our own vDSO in a memfd, so that it reads like any other file. */
+static int open_vdso(void)
+{
+	const uint8_t *start = (const uint8_t *)getauxval(AT_SYSINFO_EHDR);
+	_cleanup_(close_fd) int fd = memfd_create("htrace-vdso", MFD_CLOEXEC);
+	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)start;
+	size_t bytes;
+
+	if (!start || fd < 0)
+		return -1;
+	/* The section headers come last in the vDSO (vdso2c keeps it so). */
+	bytes = ehdr->e_shoff + (size_t)ehdr->e_shnum * ehdr->e_shentsize;
+	if (write(fd, start, bytes) != (ssize_t)bytes)
+		return -1;
+	return take_fd(&fd);
+}
+
+static struct module *module_new(struct image_table *table, const struct event_map *event,
+				 const char *path)
+{
+	struct module *module = xcalloc(1, sizeof(*module));
+	const char *slash;
+	char *why_not = NULL;
+
+	module->path = xstrdup(path);
+	slash = strrchr(module->path, '/');
+	module->name = slash && slash[1] ? slash + 1 : module->path;
+	module->deleted = event->header.flags & EVENT_MAP_DELETED;
+	module->seen_in = event->header.pid;
+	module->fd = event->header.flags & EVENT_MAP_VDSO ? open_vdso()
+							  : open_mapped(event, path, &why_not);
+	if (module->fd >= 0) {
+		struct error error;
+
+		if (elf_file_read(module->fd, path, &module->elf, &error) < 0)
+			why_not = xstrdup(error.message);
+	}
+	module->why_not = why_not;
+	array_push(&table->modules, module);
+	return module;
+}
+
+static struct module *module_find(struct image_table *table, const struct event_map *event)
+{
+	_cleanup_(free) char *path = xstrndup(event->path, event->path_size);
+	struct module *module;
+	uint64_t key;
+
+	if (event->header.flags & EVENT_MAP_VDSO) {
+		if (!table->vdso)
+			table->vdso = module_new(table, event, "[vdso]");
+		return table->vdso;
+	}
+	key = hash_bytes(path, strlen(path), event->inode);
+	key = hash_combine(key, (uint64_t)event->device_major << 32 | event->device_minor);
+	module = map_get_pointer(&table->by_file, key);
+	/* A file that could not be opened in one process may well be in the next. */
+	if (module && module->fd >= 0)
+		return module;
+	module = module_new(table, event, path);
+	map_put_pointer(&table->by_file, key, module);
+	return module;
+}
+
+uint32_t image_table_add(struct image_table *table, const struct event_map *event)
+{
+	struct module *module;
+	struct image *image;
+	uint64_t *slot;
+
+	if (!event->inode && !(event->header.flags & EVENT_MAP_VDSO))
+		return 0;
+	module = module_find(table, event);
+	slot = map_put(&table->by_place,
+		       hash_combine(hash_combine((uintptr_t)module, event->start),
+				    event->file_offset ^ event->end << 20));
+	if (*slot)
+		return *slot;
+	image = xcalloc(1, sizeof(*image));
+	image->module = module;
+	image->start = event->start;
+	image->end = event->end;
+	image->bias_known =
+	    elf_file_bias(&module->elf, event->start, event->file_offset, &image->bias);
+	if (!image->bias_known)
+		image->bias = event->start - event->file_offset;
+	*slot = table->images.count;
+	array_push(&table->images, image);
+	return *slot;
+}
+
+const struct image *image_table_get(const struct image_table *table, uint32_t image)
+{
+	return image < table->images.count ? table->images.data[image] : NULL;
+}
+
+uint32_t image_table_count(const struct image_table *table)
+{
+	return table->images.count - 1;
+}

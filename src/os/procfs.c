@@ -1,0 +1,272 @@
+/* Owns the text formats of /proc/PID (proc(5)); interprets nothing beyond them. */
+#include "os/procfs.h"
+
+#include "base/cleanup.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+static FILE *open_file(pid_t pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return fopen(path, "re");
+}
+
+static int proc_error(struct error *error, pid_t pid, const char *name)
+{
+	int code = errno == ENOENT ? -ESRCH : -errno;
+
+	if (code == -ESRCH)
+		return error_set(error, code, "process %d does not exist", pid);
+	return error_set_errno(error, code, "cannot read /proc/%d/%s", pid, name);
+}
+
+static bool parse_hex(char **text, char until, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(*text, &end, 16);
+	if (end == *text || errno || *end != until)
+		return false;
+	*text = end + 1;
+	return true;
+}
+
+/* "START-END PERMS OFFSET MAJOR:MINOR INODE   PATH", proc(5). */
+bool procfs_parse_mapping(char *line, struct procfs_mapping *out)
+{
+	static const char deleted[] = " (deleted)";
+	uint64_t major, minor;
+	size_t length;
+	char *end;
+
+	*out = (struct procfs_mapping){0};
+	if (!parse_hex(&line, '-', &out->start) || !parse_hex(&line, ' ', &out->end) ||
+	    strlen(line) < 5)
+		return false;
+	out->executable = line[2] == 'x';
+	line += 5;
+	if (!parse_hex(&line, ' ', &out->file_offset) || !parse_hex(&line, ':', &major) ||
+	    !parse_hex(&line, ' ', &minor))
+		return false;
+	out->device_major = major;
+	out->device_minor = minor;
+	out->inode = strtoull(line, &end, 10);
+	if (end == line)
+		return false;
+	out->path = end + strspn(end, " ");
+	length = strlen(out->path);
+	if (length >= sizeof(deleted) &&
+	    !strcmp(out->path + length - sizeof(deleted) + 1, deleted)) {
+		((char *)out->path)[length - sizeof(deleted) + 1] = '\0';
+		out->deleted = true;
+	}
+	return out->start < out->end;
+}
+
+int procfs_maps(pid_t pid, int (*each)(void *context, const struct procfs_mapping *mapping),
+		void *context, struct error *error)
+{
+	_cleanup_(fclose) FILE *file = open_file(pid, "maps");
+	_cleanup_(free) char *line = NULL;
+	struct procfs_mapping mapping;
+	size_t capacity = 0;
+	ssize_t length;
+
+	if (!file)
+		return proc_error(error, pid, "maps");
+	while ((length = getline(&line, &capacity, file)) > 0) {
+		int result;
+
+		if (line[length - 1] == '\n')
+			line[length - 1] = '\0';
+		if (!procfs_parse_mapping(line, &mapping))
+			continue;
+		result = each(context, &mapping);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	int32_t left = *(const int32_t *)a, right = *(const int32_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static int list_numbers(pid_t pid, const char *name, struct procfs_fds *out, struct error *error)
+{
+	char path[64];
+	_cleanup_(closedir) DIR *directory = NULL;
+	struct dirent *entry;
+
+	*out = (struct procfs_fds){0};
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	directory = opendir(path);
+	if (!directory)
+		return proc_error(error, pid, name);
+	while ((entry = readdir(directory)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			array_push(&out->numbers, strtol(entry->d_name, NULL, 10));
+	if (out->numbers.count)
+		qsort(out->numbers.data, out->numbers.count, sizeof(int32_t), compare_numbers);
+	/* A zombie has an empty fd folder that opens; an own descriptor may be among ours. */
+	if (pid == getpid() && !strcmp(name, "fd")) {
+		int32_t own = dirfd(directory);
+
+		for (size_t i = 0; i < out->numbers.count; i++)
+			if (out->numbers.data[i] == own) {
+				memmove(&out->numbers.data[i], &out->numbers.data[i + 1],
+					(out->numbers.count - i - 1) * sizeof(int32_t));
+				out->numbers.count--;
+			}
+	}
+	return 0;
+}
+
+int procfs_fds(pid_t pid, struct procfs_fds *out, struct error *error)
+{
+	return list_numbers(pid, "fd", out, error);
+}
+
+void procfs_fds_fini(struct procfs_fds *fds)
+{
+	array_fini(&fds->numbers);
+}
+
+int procfs_threads(pid_t pid, struct procfs_fds *out, struct error *error)
+{
+	return list_numbers(pid, "task", out, error);
+}
+
+int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX])
+{
+	char path[64];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	length = readlink(path, out, PROCFS_LINK_MAX - 1);
+	if (length < 0)
+		return -errno;
+	out[length] = '\0';
+	return length;
+}
+
+int procfs_fd_flags(pid_t pid, int32_t fd, uint32_t *flags)
+{
+	char name[32], line[256];
+	_cleanup_(fclose) FILE *file = NULL;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	file = open_file(pid, name);
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "flags: %o", flags) == 1)
+			return 0;
+	return -EPROTO;
+}
+
+const char *procfs_link_type(const char *link)
+{
+	static const struct {
+		const char *prefix, *type;
+	} types[] = {
+	    {"socket:", "socket"},
+	    {"pipe:", "pipe"},
+	    {"anon_inode:[eventfd]", "eventfd"},
+	    {"anon_inode:[eventpoll]", "epoll"},
+	    {"anon_inode:[timerfd]", "timerfd"},
+	    {"anon_inode:[signalfd]", "signalfd"},
+	    {"anon_inode:inotify", "inotify"},
+	    {"anon_inode:[fanotify]", "fanotify"},
+	    {"anon_inode:[pidfd]", "pidfd"},
+	    {"pidfd:", "pidfd"},
+	    {"anon_inode:[io_uring]", "io_uring"},
+	    {"anon_inode:[userfaultfd]", "userfaultfd"},
+	    {"anon_inode:[perf_event]", "perf"},
+	    {"anon_inode:bpf", "bpf"},
+	    {"anon_inode:[fscontext]", "fscontext"},
+	    {"anon_inode:[landlock-ruleset]", "landlock"},
+	    {"anon_inode:landlock-ruleset", "landlock"},
+	    {"anon_inode:seccomp notify", "seccomp"},
+	    {"anon_inode:", "anon_inode"},
+	    {"/memfd:", "memfd"},
+	    {"/secretmem", "memfd"},
+	    {"/dev/mqueue/", "mqueue"},
+	    {"mnt:[", "namespace"},
+	    {"net:[", "namespace"},
+	    {"pid:[", "namespace"},
+	    {"user:[", "namespace"},
+	    {"uts:[", "namespace"},
+	    {"ipc:[", "namespace"},
+	    {"cgroup:[", "namespace"},
+	    {"time:[", "namespace"},
+	    {"/dev/", "device"},
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (!strncmp(link, types[i].prefix, strlen(types[i].prefix)))
+			return types[i].type;
+	return "file";
+}
+
+int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
+{
+	_cleanup_(fclose) FILE *file = open_file(pid, "status");
+	bool has_memory = false;
+	char line[512];
+
+	*out = (struct procfs_status){0};
+	if (!file)
+		return proc_error(error, pid, "status");
+	while (fgets(line, sizeof(line), file)) {
+		uint32_t uid;
+		char state;
+
+		sscanf(line, "Tgid: %d", &out->tgid);
+		sscanf(line, "PPid: %d", &out->ppid);
+		sscanf(line, "TracerPid: %d", &out->tracer);
+		sscanf(line, "Threads: %u", &out->threads);
+		if (sscanf(line, "Uid: %*u %u", &uid) == 1)
+			out->uid = uid;
+		if (sscanf(line, "State: %c", &state) == 1)
+			out->zombie = state == 'Z' || state == 'X';
+		if (!strncmp(line, "VmSize:", 7))
+			has_memory = true;
+	}
+	out->kernel_thread = !has_memory && !out->zombie;
+	return 0;
+}
+
+char *procfs_exe_dup(pid_t pid)
+{
+	static const char deleted[] = " (deleted)";
+	char path[64], link[PROCFS_LINK_MAX];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	length = readlink(path, link, sizeof(link) - 1);
+	if (length < 0)
+		return NULL;
+	link[length] = '\0';
+	if ((size_t)length >= sizeof(deleted) &&
+	    !strcmp(link + length - sizeof(deleted) + 1, deleted))
+		link[length - sizeof(deleted) + 1] = '\0';
+	return xstrdup(link);
+}
+
+bool procfs_shares_files(pid_t pid, pid_t tid)
+{
+	/* kcmp(2): 0 means equal; where it is refused, threads share as nearly all do. */
+	return pid == tid || syscall(SYS_kcmp, pid, tid, KCMP_FILES, 0, 0) <= 0;
+}

@@ -1,0 +1,63 @@
+/*
+ * The report model: what all formats print. It is built from the model and the symbolizer, and
+ * knows nothing of how the data was collected but the collector's name.
+ */
+#ifndef HTRACE_REPORT_REPORT_H
+#define HTRACE_REPORT_REPORT_H
+
+#include "model/model.h"
+#include "stack/stack_table.h"
+#include "symbol/symbolizer.h"
+#include "trace/diff.h"
+#include "trace/history.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct report_process {
+	const struct process *process;
+	const char *exe; /* path; NULL: not known */
+	struct diff diff;
+};
+
+struct report {
+	const char *collector;
+	const struct model *model;
+	const struct stack_table *stacks;
+	const struct history *history;
+	struct symbolizer *symbolizer;
+	uint64_t now_ns;      /* CLOCK_MONOTONIC: ages are counted from here */
+	uint64_t lost_events; /* whose they were is not known */
+	uint64_t foreign_processes; /* 32-bit programs that children became: not recorded */
+	struct timespec wall;	    /* time of day of the report */
+	ARRAY(struct report_process) processes;
+};
+
+/* How to write: asked of the terminal by cli/, never by report/. */
+struct report_style {
+	bool colour;
+	uint32_t columns; /* 0: unlimited; lines are wrapped, never cut */
+};
+
+/* Each writes the whole report to `stream`; 0, or a negative errno when the stream failed. */
+struct report_format {
+	const char *name; /* as in --format= */
+	const char *help;
+	int (*write)(const struct report *report, const struct report_style *style, FILE *stream);
+};
+
+extern const struct report_format report_text;
+extern const struct report_format report_windbg;
+extern const struct report_format report_json;
+
+/* All of them, ending with NULL. */
+extern const struct report_format *const report_formats[];
+
+/* Number of groups with verdict leak or growing, in all processes. */
+uint64_t report_leaks(const struct report *report);
+
+/* Frees the diffs and the array, not what is borrowed. */
+void report_fini(struct report *report);
+
+#endif

@@ -1,0 +1,8 @@
+/* Readable names for mangled C++ (Itanium ABI), Rust (legacy and v0), D: libiberty does it. */
+#ifndef HTRACE_SYMBOL_DEMANGLE_H
+#define HTRACE_SYMBOL_DEMANGLE_H
+
+/* The readable name, or a copy of `name`; owned by the caller. */
+char *demangle_dup(const char *name);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * Handles opened since a snapshot and still open, grouped by (type, opening stack, origin), sorted
+ * by what matters: leaks first, then by how many are open.
+ */
+#ifndef HTRACE_TRACE_DIFF_H
+#define HTRACE_TRACE_DIFF_H
+
+#include "model/model.h"
+#include "trace/leak.h"
+#include "trace/snapshot.h"
+
+struct group {
+	const char *type;
+	uint32_t stack_id;
+	enum handle_origin origin;
+	uint64_t opened, closed; /* by this place since tracing began */
+	uint64_t open;		 /* in handles */
+	enum verdict verdict;
+	char reason[160];
+	ARRAY(struct handle) handles; /* copies, ascending by number */
+};
+
+struct diff {
+	const struct process *process;
+	uint64_t open_handles;	 /* of the process, all */
+	uint64_t before_tracing; /* of these */
+	uint64_t inherited;	 /* of these */
+	ARRAY(struct group) groups;
+};
+
+/* diff_fini() frees. Handles of before the snapshot, and inherited ones, are in no group but are
+ * counted. `now_ns` is the time for ages and verdicts. */
+void diff_make(struct diff *out, const struct model *model, const struct process *process,
+	       const struct snapshot *snapshot, uint64_t now_ns);
+void diff_fini(struct diff *diff);
+
+#endif
