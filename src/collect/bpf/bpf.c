@@ -1,0 +1,393 @@
+/*
+ * The user half of the BPF collector: loads the program, keeps the set of traced processes, drains
+ * the ring. Owns the mapping events of processes that run already, and the child that it started.
+ */
+#include "collect/collector.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "collect/bpf/object.h"
+#include "collect/bpf/shared.h"
+#include "collect/maps.h"
+#include "collect/start.h"
+#include "event/codec.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+	POLL_MS_BUSY = 1,  /* between two looks at the ring while events come */
+	POLL_MS_IDLE = 20, /* while none come */
+	BATCH_MAX = 4096,  /* events that one poll hands over at the most */
+};
+
+struct collector {
+	struct bpf_object *object;
+	struct ring_buffer *ring;
+	struct bpf_link *links[8];
+	unsigned links_n;
+	int traced_fd;
+	struct bpf_counters *counters; /* the program's .bss, mapped */
+	size_t counters_bytes;
+	uint64_t lost_told;
+	pid_t child; /* started by spawn and not waited for yet; 0: none */
+	int child_status;
+	bool child_waited;
+	bool attached; /* something was attached or spawned */
+	bool detached;
+	const struct event_sink *sink; /* of the poll that is under way */
+	unsigned batch;
+	uint8_t *joined; /* an EVENT_MAP whose path was joined */
+};
+
+/* ---- loading ---- */
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (getenv("HTRACE_DEBUG_BPF"))
+		return vfprintf(stderr, format, args);
+	return 0;
+}
+
+static struct bpf_map *find_map(struct bpf_object *object, const char *suffix)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object)
+	{
+		const char *name = bpf_map__name(map);
+		size_t length = strlen(name), wanted = strlen(suffix);
+
+		if (length >= wanted && !strcmp(name + length - wanted, suffix))
+			return map;
+	}
+	return NULL;
+}
+
+static int set_config(struct bpf_object *object, const struct collector_options *options)
+{
+	struct bpf_map *map = find_map(object, ".rodata");
+	size_t bytes = 0;
+	struct bpf_config *config = map ? (void *)bpf_map__initial_value(map, &bytes) : NULL;
+
+	if (!config || bytes != sizeof(*config))
+		return -EINVAL;
+	memcpy(config->calls, options->plan->calls, sizeof(config->calls));
+	memcpy(config->guard_values, options->plan->guard_values, sizeof(config->guard_values));
+	config->guard_values_n = options->plan->guard_values_n;
+	config->stack_bytes_max = options->stack_bytes_max;
+	config->follow_children = options->follow_children;
+	config->wakeup_bytes = options->ring_bytes / 8;
+	config->calls[SYS_mmap].when |= BPF_PLAN_MAPPING;
+	config->calls[SYS_mprotect].when |= BPF_PLAN_MAPPING;
+	config->calls[SYS_pkey_mprotect].when |= BPF_PLAN_MAPPING;
+	return 0;
+}
+
+static int refused(struct error *error, int code, const char *doing)
+{
+	if (code == -EPERM)
+		return error_set(error, code,
+				 "the kernel does not permit BPF here (%s): run as root, or with "
+				 "CAP_BPF and CAP_PERFMON, or use --collector=ptrace",
+				 doing);
+	return error_set_errno(error, code, "cannot %s", doing);
+}
+
+/* BPF sees process ids of the first namespace only. */
+static int check_pid_namespace(struct error *error)
+{
+	enum { PROC_PID_INIT_INO = 0xEFFFFFFCu }; /* include/linux/proc_ns.h */
+	struct stat status;
+
+	if (stat("/proc/self/ns/pid", &status) == 0 && status.st_ino != PROC_PID_INIT_INO)
+		return error_set(error, -EOPNOTSUPP,
+				 "BPF counts processes in the first pid namespace, and this is "
+				 "another: run htrace on the host, or use --collector=ptrace");
+	return 0;
+}
+
+static int load(struct collector *collector, const struct collector_options *options,
+		struct error *error)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, open_options, .object_name = "htrace");
+	int result;
+
+	collector->object = bpf_object__open_mem(bpf_object, bpf_object_bytes, &open_options);
+	if (!collector->object)
+		return error_set_errno(error, -errno, "cannot open the BPF program inside htrace");
+	result = set_config(collector->object, options);
+	if (result)
+		return error_set_errno(error, result, "the BPF program inside htrace is damaged");
+	bpf_map__set_max_entries(find_map(collector->object, "ring"), options->ring_bytes);
+	result = bpf_object__load(collector->object);
+	if (result)
+		return refused(error, result, "load the BPF program");
+	collector->traced_fd = bpf_object__find_map_fd_by_name(collector->object, "traced");
+	return 0;
+}
+
+static int attach_programs(struct collector *collector, struct error *error)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, collector->object)
+	{
+		struct bpf_link *link = bpf_program__attach(program);
+
+		if (!link)
+			return refused(error, -errno, "attach the BPF program to a tracepoint");
+		collector->links[collector->links_n++] = link;
+	}
+	return 0;
+}
+
+static int receive(void *context, void *data, size_t bytes);
+
+static int open_ring(struct collector *collector, struct error *error)
+{
+	struct bpf_map *bss = find_map(collector->object, ".bss");
+	size_t bytes;
+
+	collector->ring =
+	    ring_buffer__new(bpf_object__find_map_fd_by_name(collector->object, "ring"), receive,
+			     collector, NULL);
+	if (!collector->ring)
+		return error_set_errno(error, -errno, "cannot map the BPF ring buffer");
+	collector->counters = bss ? (void *)bpf_map__initial_value(bss, &bytes) : NULL;
+	if (!collector->counters || bytes < sizeof(*collector->counters))
+		return error_set(error, -EINVAL, "the BPF program inside htrace is damaged");
+	return 0;
+}
+
+static void bpf_destroy(struct collector *collector);
+
+static int bpf_create(const struct collector_options *options, struct collector **out,
+		      struct error *error)
+{
+	struct collector *collector;
+	int result = check_pid_namespace(error);
+
+	if (result)
+		return result;
+	libbpf_set_print(quiet);
+	collector = xcalloc(1, sizeof(*collector));
+	collector->traced_fd = -1;
+	collector->joined = xmalloc(EVENT_SIZE_MAX);
+	result = load(collector, options, error) ?: open_ring(collector, error) ?:
+		 attach_programs(collector, error);
+	if (result) {
+		bpf_destroy(collector);
+		return result;
+	}
+	*out = collector;
+	return 0;
+}
+
+/* ---- processes ---- */
+
+static int trace_process(struct collector *collector, pid_t pid, struct error *error)
+{
+	uint32_t key = pid;
+	uint8_t one = 1;
+
+	if (bpf_map_update_elem(collector->traced_fd, &key, &one, BPF_ANY) < 0)
+		return error_set_errno(error, -errno, "cannot add process %d to the BPF filter", pid);
+	collector->attached = true;
+	return 0;
+}
+
+static int bpf_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
+		      struct error *error)
+{
+	return trace_process(collector, pid, error) ?: maps_hand_over(pid, sink, error);
+}
+
+static int trace_child(void *context, pid_t pid, struct error *error)
+{
+	return trace_process(context, pid, error);
+}
+
+static int bpf_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
+		     struct error *error)
+{
+	int result = start_program(spawn, trace_child, collector, &collector->child, error);
+
+	*pid = collector->child;
+	return result;
+}
+
+static void wait_child(struct collector *collector)
+{
+	if (collector->child && !collector->child_waited &&
+	    waitpid(collector->child, &collector->child_status, WNOHANG) == collector->child)
+		collector->child_waited = true;
+}
+
+static bool bpf_child_ended(const struct collector *collector, int *wait_status)
+{
+	if (!collector->child_waited)
+		return false;
+	*wait_status = collector->child_status;
+	return true;
+}
+
+static bool nothing_traced(const struct collector *collector)
+{
+	uint32_t key;
+
+	return !collector->attached || collector->detached ||
+	       bpf_map_get_next_key(collector->traced_fd, NULL, &key) < 0;
+}
+
+/* ---- events ---- */
+
+/* The kernel half wrote the names last first, each with its NUL: join them to a path. */
+static const struct event_header *join_path(struct collector *collector,
+					    const struct event_map *event)
+{
+	struct event_map *out = (struct event_map *)collector->joined;
+	const char *end = event->path + event->path_size;
+	char *to = out->path;
+
+	*out = *event;
+	out->header.flags &= ~BPF_MAP_PATH_REVERSED;
+	while (end > event->path) {
+		const char *name = end - 1; /* its NUL */
+
+		while (name > event->path && name[-1])
+			name--;
+		*to++ = '/';
+		memcpy(to, name, end - 1 - name);
+		to += end - 1 - name;
+		end = name;
+	}
+	out->path_size = to - out->path;
+	out->header.size = (sizeof(*out) + out->path_size + 7) & ~7u;
+	return &out->header;
+}
+
+static int receive(void *context, void *data, size_t bytes)
+{
+	struct collector *collector = context;
+	const struct event_header *event = data;
+
+	if (!event_check(data, bytes))
+		return 0; /* our own program wrote it: cannot happen */
+	if (event->type == EVENT_MAP && event->flags & BPF_MAP_PATH_REVERSED)
+		event = join_path(collector, data);
+	collector->sink->receive(collector->sink->context, event);
+	return ++collector->batch >= BATCH_MAX ? -EAGAIN : 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static void tell_losses(struct collector *collector)
+{
+	uint64_t lost = __atomic_load_n(&collector->counters->lost, __ATOMIC_RELAXED);
+	struct event_lost event = {
+	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = now_ns()},
+	    .count = lost - collector->lost_told,
+	};
+
+	if (!event.count)
+		return;
+	collector->lost_told = lost;
+	collector->batch++;
+	collector->sink->receive(collector->sink->context, &event.header);
+}
+
+/* Everything that the ring holds, up to a batch. */
+static int drain(struct collector *collector, struct error *error)
+{
+	int result = ring_buffer__consume(collector->ring);
+
+	if (result < 0 && result != -EAGAIN)
+		return error_set_errno(error, result, "cannot read the BPF ring buffer");
+	tell_losses(collector);
+	return 0;
+}
+
+static int bpf_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
+		    struct error *error)
+{
+	uint64_t until = now_ns() + timeout_ms * 1000000ull;
+	int wait_ms = POLL_MS_BUSY;
+
+	collector->sink = sink;
+	collector->batch = 0;
+	for (;;) {
+		struct pollfd ring = {ring_buffer__epoll_fd(collector->ring), POLLIN, 0};
+		bool over;
+		int result;
+
+		/* Who asks first and drains then misses nothing. */
+		wait_child(collector);
+		over = nothing_traced(collector) && (!collector->child || collector->child_waited);
+		result = drain(collector, error);
+		if (result)
+			return result;
+		if (collector->batch)
+			return collector->batch;
+		if (over)
+			return -ECHILD;
+		if (now_ns() >= until)
+			return 0;
+		if (poll(&ring, 1, wait_ms) < 0 && errno == EINTR)
+			return -EINTR;
+		if (wait_ms < POLL_MS_IDLE)
+			wait_ms *= 2;
+	}
+}
+
+/* ---- end ---- */
+
+static void bpf_detach(struct collector *collector)
+{
+	for (unsigned i = 0; i < collector->links_n; i++)
+		bpf_link__destroy(collector->links[i]);
+	collector->links_n = 0;
+	collector->detached = true;
+}
+
+static void bpf_stats(const struct collector *collector, struct collector_stats *out)
+{
+	out->events = collector->counters->events;
+	out->lost = collector->counters->lost;
+}
+
+static void bpf_destroy(struct collector *collector)
+{
+	if (!collector)
+		return;
+	bpf_detach(collector);
+	ring_buffer__free(collector->ring);
+	bpf_object__close(collector->object);
+	free(collector->joined);
+	free(collector);
+}
+
+const struct collector_ops collector_bpf = {
+    .name = "bpf",
+    .create = bpf_create,
+    .attach = bpf_attach,
+    .spawn = bpf_spawn,
+    .poll = bpf_poll,
+    .child_ended = bpf_child_ended,
+    .detach = bpf_detach,
+    .stats = bpf_stats,
+    .destroy = bpf_destroy,
+};

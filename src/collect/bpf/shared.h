@@ -1,0 +1,38 @@
+/* What the BPF program and its user half have in common besides event.h and plan.h. */
+#ifndef HTRACE_COLLECT_BPF_SHARED_H
+#define HTRACE_COLLECT_BPF_SHARED_H
+
+#include "event/plan.h"
+
+#include <stdint.h>
+
+enum {
+	/* Bit of syscall_plan.when, set by the user half only: executable mappings may change. */
+	BPF_PLAN_MAPPING = 0x80,
+
+	/* Flag of an EVENT_MAP in the ring: its path is a row of NUL-terminated names, the last
+	 * component first. The user half joins them. */
+	BPF_MAP_PATH_REVERSED = 0x8000,
+
+	BPF_PATH_PARTS_MAX = 48,
+	BPF_PATH_BYTES_MAX = 4096,
+	BPF_PROCESSES_MAX = 65536,
+};
+
+/* The program's only constants: all of its .rodata, set before it is loaded. */
+struct bpf_config {
+	struct syscall_plan calls[PLAN_SYSCALLS_MAX];
+	struct plan_guard_value guard_values[PLAN_GUARD_VALUES_MAX];
+	uint32_t guard_values_n;
+	uint32_t stack_bytes_max;
+	uint32_t follow_children;
+	uint32_t wakeup_bytes; /* wake the consumer when more than this waits */
+};
+
+/* The program's counters, in its .bss. */
+struct bpf_counters {
+	uint64_t lost;	 /* records that found no room */
+	uint64_t events; /* records made or lost */
+};
+
+#endif

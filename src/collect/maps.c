@@ -1,0 +1,75 @@
+/* Owns the way from a line of /proc/PID/maps to an EVENT_MAP. */
+#include "collect/maps.h"
+
+#include "base/alloc.h"
+#include "os/procfs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct maps_job {
+	const struct event_sink *sink;
+	struct event_map *event;
+	pid_t pid;
+	uint64_t time_ns;
+	uint64_t exe_inode; /* 0: not known */
+};
+
+static int hand_over(void *context, const struct procfs_mapping *mapping)
+{
+	struct maps_job *job = context;
+	struct event_map *event = job->event;
+	bool vdso = !strcmp(mapping->path, "[vdso]");
+	size_t path_bytes = mapping->inode ? strnlen(mapping->path, PROCFS_LINK_MAX) : 0;
+
+	/* [vsyscall] is above user space and holds no CFI. */
+	if (!mapping->executable || mapping->start >> 63)
+		return 0;
+	*event = (struct event_map){
+	    .header = {.size = (sizeof(*event) + path_bytes + 7) & ~7u,
+		       .type = EVENT_MAP,
+		       .time_ns = job->time_ns,
+		       .pid = job->pid,
+		       .tid = job->pid},
+	    .start = mapping->start,
+	    .end = mapping->end,
+	    .file_offset = mapping->file_offset,
+	    .inode = mapping->inode,
+	    .device_major = mapping->device_major,
+	    .device_minor = mapping->device_minor,
+	    .path_size = path_bytes,
+	};
+	if (vdso)
+		event->header.flags |= EVENT_MAP_VDSO;
+	if (mapping->deleted)
+		event->header.flags |= EVENT_MAP_DELETED;
+	if (mapping->inode && mapping->inode == job->exe_inode)
+		event->header.flags |= EVENT_MAP_EXE;
+	memcpy(event->path, mapping->path, path_bytes);
+	job->sink->receive(job->sink->context, &event->header);
+	return 0;
+}
+
+int maps_hand_over(pid_t pid, const struct event_sink *sink, struct error *error)
+{
+	struct maps_job job = {
+	    .sink = sink,
+	    .pid = pid,
+	    .event = xcalloc(1, sizeof(struct event_map) + PROCFS_LINK_MAX + 8),
+	};
+	struct timespec now;
+	struct stat status;
+	char path[64];
+	int result;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	job.time_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (stat(path, &status) == 0)
+		job.exe_inode = status.st_ino;
+	result = procfs_maps(pid, hand_over, &job, error);
+	free(job.event);
+	return result;
+}
