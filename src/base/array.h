@@ -38,7 +38,7 @@
 	} while (0)
 
 #define array_each(item, array)                                                                    \
-	for (__typeof__((array)->data + 0) item = (array)->data;                                      \
+	for (__typeof__((array)->data + 0) item = (array)->data;                                   \
 	     (array)->count && item < (array)->data + (array)->count; item++)
 
 #define array_fini(array)                                                                          \

@@ -34,7 +34,7 @@ static void map_grow(struct map *map)
 	map->capacity = old.capacity ? old.capacity * 2 : 16;
 	map->count = 0;
 	map->entries = xcalloc(map->capacity, sizeof(*map->entries));
-	map_each(entry, &old)
+	map_each (entry, &old)
 		*map_put(map, entry->key) = entry->value;
 	map_fini(&old);
 }

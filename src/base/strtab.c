@@ -14,8 +14,7 @@ struct strtab_string {
 
 void strtab_fini(struct strtab *table)
 {
-	map_each(entry, &table->buckets)
-	{
+	map_each (entry, &table->buckets) {
 		struct strtab_string *string = (void *)(uintptr_t)entry->value;
 
 		while (string) {

@@ -18,7 +18,7 @@ struct collector_options {
 	const struct plan *plan; /* borrowed for the collector's life */
 	bool follow_children;
 	uint32_t stack_bytes_max; /* of one stack; at most EVENT_STACK_BYTES_MAX */
-	uint32_t ring_bytes;	  /* a power of two; collectors without a ring ignore it */
+	uint32_t ring_bytes;      /* a power of two; collectors without a ring ignore it */
 };
 
 struct collector_stats {
@@ -34,7 +34,7 @@ struct event_sink {
 
 /* A program to start. */
 struct spawn {
-	const char *path;  /* found in PATH already; for execve */
+	const char *path; /* found in PATH already; for execve */
 	char *const *argv;
 	char *const *envp;
 };
@@ -63,10 +63,10 @@ struct collector_ops {
 		     struct error *error);
 
 	/*
-	 * Hands over what there is, waiting up to timeout_ms for the first event; returns the number
-	 * of events handed over, 0 when none came, -EINTR after a signal, -ECHILD when nothing is
-	 * traced any more and everything was handed over. Handed over in one call is bounded, so that
-	 * a caller can look at the clock.
+	 * Hands over what there is, waiting up to timeout_ms for the first event; returns the
+	 * number of events handed over, 0 when none came, -EINTR after a signal, -ECHILD when
+	 * nothing is traced any more and everything was handed over. Handed over in one call is
+	 * bounded, so that a caller can look at the clock.
 	 */
 	int (*poll)(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		    struct error *error);

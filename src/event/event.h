@@ -14,27 +14,27 @@
 
 enum {
 	EVENT_STACK_BYTES_MAX = 64 * 1024, /* what is copied of one stack at the most */
-	EVENT_STACKS_MAX = 2,		   /* a second piece lies below a sigaltstack */
+	EVENT_STACKS_MAX = 2,              /* a second piece lies below a sigaltstack */
 	EVENT_DATA_BYTES_MAX = 64 * 1024,
 	EVENT_SIZE_MAX = 2 * EVENT_STACK_BYTES_MAX + 4096,
 };
 
 enum event_type {
 	EVENT_SYSCALL = 1, /* struct event_syscall */
-	EVENT_DATA = 2,	   /* struct event_data: belongs to the next other event of the same tid */
-	EVENT_FORK = 3,	   /* struct event_fork */
-	EVENT_EXEC = 4,	   /* struct event_exec */
-	EVENT_EXIT = 5,	   /* struct event_exit */
-	EVENT_MAP = 6,	   /* struct event_map */
-	EVENT_LOST = 7,	   /* struct event_lost */
+	EVENT_DATA = 2,    /* struct event_data: belongs to the next other event of the same tid */
+	EVENT_FORK = 3,    /* struct event_fork */
+	EVENT_EXEC = 4,    /* struct event_exec */
+	EVENT_EXIT = 5,    /* struct event_exit */
+	EVENT_MAP = 6,     /* struct event_map */
+	EVENT_LOST = 7,    /* struct event_lost */
 };
 
 struct event_header {
-	uint32_t size;	  /* bytes of the whole record, this header included; a multiple of 8 */
-	uint16_t type;	  /* enum event_type */
-	uint16_t flags;	  /* by type */
+	uint32_t size;    /* bytes of the whole record, this header included; a multiple of 8 */
+	uint16_t type;    /* enum event_type */
+	uint16_t flags;   /* by type */
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
-	int32_t pid;	  /* thread group */
+	int32_t pid;      /* thread group */
 	int32_t tid;
 };
 
@@ -44,7 +44,7 @@ struct event_registers {
 };
 
 enum event_stack_flags {
-	EVENT_STACK_CUT = 1,	   /* there was more of the stack than was copied */
+	EVENT_STACK_CUT = 1,       /* there was more of the stack than was copied */
 	EVENT_STACK_ADDRESSES = 2, /* the bytes are return addresses (u64), innermost first,
 				      instead of a copy of memory; `start` means nothing */
 };
@@ -52,7 +52,7 @@ enum event_stack_flags {
 /* One piece of copied stack: `size` bytes that stood at address `start` of the target. */
 struct event_stack {
 	uint64_t start;
-	uint32_t size;	/* bytes; a multiple of 8 */
+	uint32_t size;  /* bytes; a multiple of 8 */
 	uint32_t flags; /* enum event_stack_flags */
 };
 
@@ -64,7 +64,7 @@ enum event_phase {
 struct event_syscall {
 	struct event_header header;
 	uint32_t number;   /* of the x86-64 table, __NR_* */
-	uint16_t phase;	   /* enum event_phase */
+	uint16_t phase;    /* enum event_phase */
 	uint16_t stacks_n; /* pieces in use; 0: no stack was taken */
 	int64_t result;
 	uint64_t args[6];
@@ -75,9 +75,9 @@ struct event_syscall {
 };
 
 enum event_data_kind {
-	EVENT_DATA_PATH = 1,	/* a string that an argument points to, no NUL needed at its end */
+	EVENT_DATA_PATH = 1,    /* a string that an argument points to, no NUL needed at its end */
 	EVENT_DATA_CONTROL = 2, /* msg_control bytes as the kernel wrote them (cmsg(3)) */
-	EVENT_DATA_FDS = 3,	/* bitmap of the open descriptors, bit n of word n/64 is number n */
+	EVENT_DATA_FDS = 3,     /* bitmap of the open descriptors, bit n of word n/64 is number n */
 };
 
 enum event_data_flags {
@@ -144,7 +144,7 @@ struct event_map {
 	struct event_header header;
 	uint64_t start, end;
 	uint64_t file_offset; /* bytes */
-	uint64_t inode;	      /* 0: no file (JIT) */
+	uint64_t inode;       /* 0: no file (JIT) */
 	uint32_t device_major, device_minor;
 	uint32_t path_size; /* bytes of path, no NUL counted */
 	uint32_t reserved;

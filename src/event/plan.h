@@ -16,10 +16,10 @@ enum {
 
 /* When a record is made. */
 enum plan_when {
-	PLAN_ENTER = 1,	      /* on entry, with a stack */
-	PLAN_LEAVE_OK = 2,    /* on return with result >= 0, with a stack */
+	PLAN_ENTER = 1,        /* on entry, with a stack */
+	PLAN_LEAVE_OK = 2,     /* on return with result >= 0, with a stack */
 	PLAN_LEAVE_FAILED = 4, /* on return with result < 0, without a stack: it amends the ENTER */
-	PLAN_LEAVE_EBADF = 8, /* on return with -EBADF, with a stack: a bad reference */
+	PLAN_LEAVE_EBADF = 8,  /* on return with -EBADF, with a stack: a bad reference */
 };
 
 /* What is read from the target's memory on return into event_syscall.out. */
@@ -34,9 +34,9 @@ enum plan_out {
 /* What is copied into an EVENT_DATA before the record. */
 enum plan_data {
 	PLAN_DATA_NONE = 0,
-	PLAN_DATA_PATH = 1,	       /* args[data_arg] points to a string */
-	PLAN_DATA_CONTROL = 2,	       /* ... to a struct msghdr; without control bytes on return
-					  no record is made */
+	PLAN_DATA_PATH = 1,           /* args[data_arg] points to a string */
+	PLAN_DATA_CONTROL = 2,        /* ... to a struct msghdr; without control bytes on return
+					 no record is made */
 	PLAN_DATA_CONTROL_VECTOR = 3, /* ... to struct mmsghdr[result], likewise */
 };
 
@@ -49,13 +49,13 @@ enum plan_guard {
 };
 
 struct syscall_plan {
-	uint8_t when;	     /* enum plan_when; 0: the call is not of interest */
-	uint8_t out;	     /* enum plan_out */
+	uint8_t when; /* enum plan_when; 0: the call is not of interest */
+	uint8_t out;  /* enum plan_out */
 	uint8_t out_arg;
-	uint8_t data;	     /* enum plan_data */
+	uint8_t data; /* enum plan_data */
 	uint8_t data_arg;
-	uint8_t fd_arg;	     /* the argument that is a descriptor, or PLAN_NO_ARG */
-	uint8_t guard;	     /* enum plan_guard; it governs all of `when` but PLAN_LEAVE_EBADF */
+	uint8_t fd_arg; /* the argument that is a descriptor, or PLAN_NO_ARG */
+	uint8_t guard;  /* enum plan_guard; it governs all of `when` but PLAN_LEAVE_EBADF */
 	uint8_t guard_arg;
 	uint32_t guard_value;
 	uint32_t out_offset; /* bytes */

@@ -20,12 +20,12 @@
 #include <stdint.h>
 
 enum handle_origin {
-	ORIGIN_OPENED = 0,	   /* its opening was seen in this process */
+	ORIGIN_OPENED = 0,         /* its opening was seen in this process */
 	ORIGIN_BEFORE_TRACING = 1, /* it was there when tracing of the process began */
-	ORIGIN_INHERITED = 2,	   /* from the parent by fork, or over exec; keeps the parent's opening
-				      stack where that was seen */
-	ORIGIN_RECEIVED = 3,	   /* over a socket; its stack is the recvmsg's */
-	ORIGIN_UNKNOWN = 4,	   /* events were lost, or no system call of the process made it */
+	ORIGIN_INHERITED = 2, /* from the parent by fork, or over exec; keeps the parent's opening
+				 stack where that was seen */
+	ORIGIN_RECEIVED = 3,  /* over a socket; its stack is the recvmsg's */
+	ORIGIN_UNKNOWN = 4,   /* events were lost, or no system call of the process made it */
 };
 
 /* One moment of a handle's life. time_ns 0: it was not seen. */
@@ -37,10 +37,10 @@ struct handle_moment {
 
 /* What closed a handle. */
 enum close_cause {
-	CLOSED_BY_CALL = 0,    /* close, close_range */
-	CLOSED_BY_DUP = 1,     /* dup2, dup3 onto it */
-	CLOSED_BY_EXEC = 2,    /* close-on-exec */
-	CLOSED_UNSEEN = 3,     /* it was found gone */
+	CLOSED_BY_CALL = 0, /* close, close_range */
+	CLOSED_BY_DUP = 1,  /* dup2, dup3 onto it */
+	CLOSED_BY_EXEC = 2, /* close-on-exec */
+	CLOSED_UNSEEN = 3,  /* it was found gone */
 };
 
 /* What is known of one number of one table: the handle that is open, and the last that was. */
@@ -49,10 +49,10 @@ struct handle {
 	bool open;
 	bool cloexec;
 	enum handle_origin origin; /* of the open one, or of the last one */
-	const char *type;	   /* NULL: not known */
-	const char *name;	   /* interned; NULL: not known */
+	const char *type;          /* NULL: not known */
+	const char *name;          /* interned; NULL: not known */
 	struct handle_moment opened;
-	struct handle_moment closed; /* of the last close of this number; time_ns 0: never */
+	struct handle_moment closed;        /* of the last close of this number; time_ns 0: never */
 	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
 	enum close_cause closed_by;
 	uint32_t place; /* index into process.places of the process that counts it */
@@ -63,15 +63,15 @@ struct place {
 	const char *type; /* NULL: not known */
 	uint32_t stack_id;
 	enum handle_origin origin;
-	uint64_t opened, closed; /* counts since tracing began; open now = opened - closed */
-	uint64_t open_most;	 /* largest number open at once */
+	uint64_t opened, closed;    /* counts since tracing began; open now = opened - closed */
+	uint64_t open_most;         /* largest number open at once */
 	uint64_t first_ns, last_ns; /* first and last opening */
 };
 
 enum bad_reference_kind {
-	BAD_DOUBLE_CLOSE = 1,	 /* close of a number that was closed before */
+	BAD_DOUBLE_CLOSE = 1,    /* close of a number that was closed before */
 	BAD_USE_AFTER_CLOSE = 2, /* any other call on such a number */
-	BAD_NEVER_OPENED = 3,	 /* the number was never seen open */
+	BAD_NEVER_OPENED = 3,    /* the number was never seen open */
 };
 
 /* Equal ones (handle, call, kind, the three stacks) are one with a count. */
@@ -80,8 +80,8 @@ struct bad_reference {
 	uint32_t call; /* system call number; fd_syscalls_name() */
 	enum bad_reference_kind kind;
 	uint64_t count;
-	struct handle_moment now;     /* the latest */
-	struct handle_moment closed;  /* time_ns 0: not seen */
+	struct handle_moment now;    /* the latest */
+	struct handle_moment closed; /* time_ns 0: not seen */
 	struct handle_moment opened;
 };
 
@@ -96,8 +96,8 @@ struct process {
 			    reconciling */
 	uint64_t events;
 	uint64_t truncated_stacks; /* counted by model_stack_ended() */
-	uint64_t stack_ends[8];	   /* by enum stack_end */
-	uint64_t reconciled;	   /* handles that a comparison with the truth added or removed */
+	uint64_t stack_ends[8];    /* by enum stack_end */
+	uint64_t reconciled;       /* handles that a comparison with the truth added or removed */
 	ARRAY(struct place) places;
 	ARRAY(struct bad_reference) bad_references;
 	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
@@ -160,8 +160,8 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 
 /* The end of a thread (its own table goes), or of a process: what it has open stays for the
  * report; `fds` (NULL: not told) corrects it first. */
-void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags,
-		int32_t status, const struct event_data *fds);
+void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags, int32_t status,
+		const struct event_data *fds);
 
 /* Events were lost: every living process is incomplete. */
 void model_lost(struct model *model);

@@ -30,7 +30,7 @@ struct address_space *address_space_dup(const struct address_space *space)
 	struct address_space *copy = xcalloc(1, sizeof(*copy));
 
 	copy->generation = space->generation;
-	array_each(mapping, &space->mappings)
+	array_each (mapping, &space->mappings)
 		array_push(&copy->mappings, *mapping);
 	return copy;
 }
@@ -72,20 +72,17 @@ void address_space_map(struct address_space *space, uint64_t start, uint64_t end
 	if (start >= end)
 		return;
 	array_reserve(&changed, space->mappings.count + 2);
-	array_each(old, &space->mappings)
-	{
+	array_each (old, &space->mappings) {
 		if (old->start < start)
-			array_push(&changed, (struct mapping){old->start,
-							      old->end < start ? old->end : start,
-							      old->image});
+			array_push(&changed,
+				   (struct mapping){old->start, old->end < start ? old->end : start,
+						    old->image});
 	}
 	array_push(&changed, (struct mapping){start, end, image});
-	array_each(old, &space->mappings)
-	{
+	array_each (old, &space->mappings) {
 		if (old->end > end)
-			array_push(&changed,
-				   (struct mapping){old->start > end ? old->start : end, old->end,
-						    old->image});
+			array_push(&changed, (struct mapping){old->start > end ? old->start : end,
+							      old->end, old->image});
 	}
 	array_fini(&space->mappings);
 	memcpy(&space->mappings, &changed, sizeof(changed));

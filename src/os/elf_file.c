@@ -81,12 +81,12 @@ bool elf_file_bias(const struct elf_file *file, uint64_t start, uint64_t file_of
 {
 	const struct elf_segment *found = NULL;
 
-	array_each(segment, &file->segments)
-	{
+	array_each (segment, &file->segments) {
 		/* The loader maps whole pages: the segment's first page may start before it. */
 		uint64_t first = segment->file_offset & ~(uint64_t)4095;
 
-		if (file_offset < first || file_offset >= segment->file_offset + segment->file_bytes)
+		if (file_offset < first ||
+		    file_offset >= segment->file_offset + segment->file_bytes)
 			continue;
 		if (!found || segment->executable)
 			found = segment;

@@ -23,7 +23,7 @@ struct elf_file {
 	ARRAY(struct elf_segment) segments; /* PT_LOAD, in file order */
 	uint8_t build_id[ELF_BUILD_ID_MAX];
 	uint32_t build_id_bytes; /* 0: it has none */
-	bool is_x86_64;		 /* ELFCLASS64, little endian, EM_X86_64 */
+	bool is_x86_64;          /* ELFCLASS64, little endian, EM_X86_64 */
 };
 
 /* Reads from `fd` (borrowed, its position is not used). -ENOEXEC: not an ELF file that we can use;

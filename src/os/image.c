@@ -16,8 +16,8 @@
 struct image_table {
 	ARRAY(struct module *) modules;
 	ARRAY(struct image *) images; /* index: image id; entry 0 is NULL */
-	struct map by_place;	      /* hash of (module, start, file_offset) -> image id */
-	struct map by_file;	      /* hash of (device, inode, path) -> module */
+	struct map by_place;          /* hash of (module, start, file_offset) -> image id */
+	struct map by_file;           /* hash of (device, inode, path) -> module */
 	struct module *vdso;
 };
 
@@ -43,9 +43,9 @@ void image_table_free(struct image_table *table)
 {
 	if (!table)
 		return;
-	array_each(module, &table->modules)
+	array_each (module, &table->modules)
 		module_free(*module);
-	array_each(image, &table->images)
+	array_each (image, &table->images)
 		free(*image);
 	array_fini(&table->modules);
 	array_fini(&table->images);
@@ -76,9 +76,9 @@ static int open_candidate(const char *path, const struct event_map *event, bool 
 
 static int open_mapped(const struct event_map *event, const char *path, char **why_not)
 {
-	char *proc_path = xasprintf("/proc/%d/map_files/%llx-%llx", event->header.pid,
-				    (unsigned long long)event->start,
-				    (unsigned long long)event->end);
+	char *proc_path =
+	    xasprintf("/proc/%d/map_files/%llx-%llx", event->header.pid,
+		      (unsigned long long)event->start, (unsigned long long)event->end);
 	int fd = open_candidate(proc_path, event, true);
 	int reason;
 
@@ -95,7 +95,8 @@ static int open_mapped(const struct event_map *event, const char *path, char **w
 	if (reason == -ESTALE || fd == -ESTALE)
 		*why_not = xstrdup("the file was replaced after it was mapped");
 	else if (event->header.flags & EVENT_MAP_DELETED)
-		*why_not = xstrdup("the file was deleted, and /proc/PID/map_files is not permitted");
+		*why_not =
+		    xstrdup("the file was deleted, and /proc/PID/map_files is not permitted");
 	else
 		*why_not = xasprintf("cannot open it: %s", strerror(-fd));
 	return -1;
@@ -130,8 +131,8 @@ static struct module *module_new(struct image_table *table, const struct event_m
 	module->name = slash && slash[1] ? slash + 1 : module->path;
 	module->deleted = event->header.flags & EVENT_MAP_DELETED;
 	module->seen_in = event->header.pid;
-	module->fd = event->header.flags & EVENT_MAP_VDSO ? open_vdso()
-							  : open_mapped(event, path, &why_not);
+	module->fd =
+	    event->header.flags & EVENT_MAP_VDSO ? open_vdso() : open_mapped(event, path, &why_not);
 	if (module->fd >= 0) {
 		struct error error;
 
@@ -174,9 +175,8 @@ uint32_t image_table_add(struct image_table *table, const struct event_map *even
 	if (!event->inode && !(event->header.flags & EVENT_MAP_VDSO))
 		return 0;
 	module = module_find(table, event);
-	slot = map_put(&table->by_place,
-		       hash_combine(hash_combine((uintptr_t)module, event->start),
-				    event->file_offset ^ event->end << 20));
+	slot = map_put(&table->by_place, hash_combine(hash_combine((uintptr_t)module, event->start),
+						      event->file_offset ^ event->end << 20));
 	if (*slot)
 		return *slot;
 	image = xcalloc(1, sizeof(*image));

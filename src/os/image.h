@@ -14,9 +14,9 @@
 #include <sys/types.h>
 
 struct module {
-	const char *path; /* as the target sees it; "[vdso]" */
-	const char *name; /* the last part of path */
-	int fd;		  /* of the file itself; -1: it could not be opened */
+	const char *path;    /* as the target sees it; "[vdso]" */
+	const char *name;    /* the last part of path */
+	int fd;              /* of the file itself; -1: it could not be opened */
 	const char *why_not; /* fd -1: one clause that says why; static or owned by the module */
 	bool deleted;
 	pid_t seen_in; /* the process in which it was first seen (its root folder may differ) */
@@ -25,7 +25,7 @@ struct module {
 
 struct image {
 	struct module *module;
-	uint64_t bias;	     /* address - bias = vaddr in the module's own tables */
+	uint64_t bias;       /* address - bias = vaddr in the module's own tables */
 	bool bias_known;     /* false: bias is start - file_offset, good for "module+0x..." only */
 	uint64_t start, end; /* of the mapping that brought it */
 };

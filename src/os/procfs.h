@@ -56,7 +56,7 @@ int procfs_threads(pid_t pid, struct procfs_fds *out, struct error *error);
 
 struct procfs_status {
 	pid_t tgid, ppid, tracer;
-	uint32_t uid;	    /* effective */
+	uint32_t uid;       /* effective */
 	bool kernel_thread; /* no user memory at all */
 	bool zombie;
 	uint32_t threads;

@@ -27,10 +27,10 @@ struct report {
 	const struct stack_table *stacks;
 	const struct history *history;
 	struct symbolizer *symbolizer;
-	uint64_t now_ns;      /* CLOCK_MONOTONIC: ages are counted from here */
-	uint64_t lost_events; /* whose they were is not known */
+	uint64_t now_ns;            /* CLOCK_MONOTONIC: ages are counted from here */
+	uint64_t lost_events;       /* whose they were is not known */
 	uint64_t foreign_processes; /* 32-bit programs that children became: not recorded */
-	struct timespec wall;	    /* time of day of the report */
+	struct timespec wall;       /* time of day of the report */
 	ARRAY(struct report_process) processes;
 };
 

@@ -40,7 +40,7 @@ void stack_table_free(struct stack_table *table)
 {
 	if (!table)
 		return;
-	array_each(chunk, &table->chunks)
+	array_each (chunk, &table->chunks)
 		free(*chunk);
 	array_fini(&table->chunks);
 	array_fini(&table->entries);
@@ -81,7 +81,8 @@ static uint32_t *index_slot(const struct stack_table *table, const struct frame 
 		const struct stack_entry *entry = &table->entries.data[table->index[i]];
 
 		if (entry->hash == wanted->hash && entry->frames_n == wanted->frames_n &&
-		    entry->end == wanted->end && frames_equal(entry->frames, frames, wanted->frames_n))
+		    entry->end == wanted->end &&
+		    frames_equal(entry->frames, frames, wanted->frames_n))
 			break;
 	}
 	return &table->index[i];

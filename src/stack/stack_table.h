@@ -23,13 +23,13 @@ struct frame {
 
 /* Why a stack has no more frames. Append only. */
 enum stack_end {
-	STACK_END_COMPLETE = 0,	 /* the outermost frame was reached */
+	STACK_END_COMPLETE = 0,  /* the outermost frame was reached */
 	STACK_END_TRUNCATED = 1, /* the next frame lies in bytes that were not copied */
-	STACK_END_NO_CFI = 2,	 /* no unwinding rule for the pc, and no frame pointer to follow */
-	STACK_END_BAD_READ = 3,	 /* a rule led to an address outside any copied stack */
-	STACK_END_BAD_PC = 4,	 /* a return address that lies in no executable mapping */
-	STACK_END_TOO_DEEP = 5,	 /* STACK_FRAMES_MAX reached */
-	STACK_END_NO_COPY = 6,	 /* the collector could not read any of the stack */
+	STACK_END_NO_CFI = 2,    /* no unwinding rule for the pc, and no frame pointer to follow */
+	STACK_END_BAD_READ = 3,  /* a rule led to an address outside any copied stack */
+	STACK_END_BAD_PC = 4,    /* a return address that lies in no executable mapping */
+	STACK_END_TOO_DEEP = 5,  /* STACK_FRAMES_MAX reached */
+	STACK_END_NO_COPY = 6,   /* the collector could not read any of the stack */
 	STACK_END_N,
 };
 

@@ -14,7 +14,7 @@ struct group {
 	uint32_t stack_id;
 	enum handle_origin origin;
 	uint64_t opened, closed; /* by this place since tracing began */
-	uint64_t open;		 /* in handles */
+	uint64_t open;           /* in handles */
 	enum verdict verdict;
 	char reason[160];
 	ARRAY(struct handle) handles; /* copies, ascending by number */
@@ -22,9 +22,9 @@ struct group {
 
 struct diff {
 	const struct process *process;
-	uint64_t open_handles;	 /* of the process, all */
+	uint64_t open_handles;   /* of the process, all */
 	uint64_t before_tracing; /* of these */
-	uint64_t inherited;	 /* of these */
+	uint64_t inherited;      /* of these */
 	ARRAY(struct group) groups;
 };
 

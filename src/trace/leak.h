@@ -16,8 +16,8 @@ enum verdict {
 /* What a verdict is made of. */
 struct leak_facts {
 	uint64_t opened, closed; /* by this place since tracing began */
-	uint64_t open;		 /* still */
-	uint64_t open_most;	 /* at once */
+	uint64_t open;           /* still */
+	uint64_t open_most;      /* at once */
 	uint64_t oldest_open_ns; /* age */
 	uint64_t youngest_open_ns;
 	int process_ended; /* the handles were still open when it ended */

@@ -17,15 +17,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 enum {
-	POLL_MS_BUSY = 1,  /* between two looks at the ring while events come */
-	POLL_MS_IDLE = 20, /* while none come */
-	BATCH_MAX = 4096,  /* events that one poll hands over at the most */
+	NAP_NS = 2000000, /* between two looks at the ring while events come */
+	IDLE_MS = 20,     /* while none come */
+	BATCH_MAX = 4096, /* events that one poll hands over at the most */
 };
 
 struct collector {
@@ -34,8 +35,8 @@ struct collector {
 	struct bpf_link *links[8];
 	unsigned links_n;
 	int traced_fd;
-	struct bpf_counters *counters; /* the program's .bss, mapped */
-	size_t counters_bytes;
+	const struct bpf_counters *counters; /* the program's .bss, mapped */
+	uint64_t events;
 	uint64_t lost_told;
 	pid_t child; /* started by spawn and not waited for yet; 0: none */
 	int child_status;
@@ -44,6 +45,7 @@ struct collector {
 	bool detached;
 	const struct event_sink *sink; /* of the poll that is under way */
 	unsigned batch;
+	bool busy;       /* the last look found events, and took all */
 	uint8_t *joined; /* an EVENT_MAP whose path was joined */
 };
 
@@ -153,17 +155,17 @@ static int receive(void *context, void *data, size_t bytes);
 
 static int open_ring(struct collector *collector, struct error *error)
 {
-	struct bpf_map *bss = find_map(collector->object, ".bss");
-	size_t bytes;
+	int fd = bpf_object__find_map_fd_by_name(collector->object, "ring");
 
-	collector->ring =
-	    ring_buffer__new(bpf_object__find_map_fd_by_name(collector->object, "ring"), receive,
-			     collector, NULL);
+	collector->ring = ring_buffer__new(fd, receive, collector, NULL);
 	if (!collector->ring)
 		return error_set_errno(error, -errno, "cannot map the BPF ring buffer");
-	collector->counters = bss ? (void *)bpf_map__initial_value(bss, &bytes) : NULL;
-	if (!collector->counters || bytes < sizeof(*collector->counters))
-		return error_set(error, -EINVAL, "the BPF program inside htrace is damaged");
+	collector->counters = mmap(NULL, sizeof(*collector->counters), PROT_READ, MAP_SHARED,
+				   bpf_map__fd(find_map(collector->object, ".bss")), 0);
+	if (collector->counters == MAP_FAILED) {
+		collector->counters = NULL;
+		return error_set_errno(error, -errno, "cannot map the BPF program's counters");
+	}
 	return 0;
 }
 
@@ -199,7 +201,8 @@ static int trace_process(struct collector *collector, pid_t pid, struct error *e
 	uint8_t one = 1;
 
 	if (bpf_map_update_elem(collector->traced_fd, &key, &one, BPF_ANY) < 0)
-		return error_set_errno(error, -errno, "cannot add process %d to the BPF filter", pid);
+		return error_set_errno(error, -errno, "cannot add process %d to the BPF filter",
+				       pid);
 	collector->attached = true;
 	return 0;
 }
@@ -284,6 +287,7 @@ static int receive(void *context, void *data, size_t bytes)
 	if (event->type == EVENT_MAP && event->flags & BPF_MAP_PATH_REVERSED)
 		event = join_path(collector, data);
 	collector->sink->receive(collector->sink->context, event);
+	collector->events++;
 	return ++collector->batch >= BATCH_MAX ? -EAGAIN : 0;
 }
 
@@ -321,16 +325,35 @@ static int drain(struct collector *collector, struct error *error)
 	return 0;
 }
 
+/*
+ * Waits for more. While events come, a nap: looking at the ring all the time would take its cache
+ * lines away from the program that fills it. Returns -EINTR after a signal.
+ */
+static int wait_for_events(struct collector *collector, uint64_t until_ns)
+{
+	struct pollfd ring = {ring_buffer__epoll_fd(collector->ring), POLLIN, 0};
+	uint64_t now = now_ns();
+	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
+
+	if (collector->busy) {
+		collector->busy = false;
+		return nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL) < 0 ? -EINTR : 0;
+	}
+	if (poll(&ring, 1, left_ms < IDLE_MS ? left_ms : IDLE_MS) < 0 && errno == EINTR)
+		return -EINTR;
+	return 0;
+}
+
 static int bpf_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		    struct error *error)
 {
-	uint64_t until = now_ns() + timeout_ms * 1000000ull;
-	int wait_ms = POLL_MS_BUSY;
+	uint64_t until_ns = now_ns() + timeout_ms * 1000000ull;
 
 	collector->sink = sink;
 	collector->batch = 0;
+	if (collector->busy && timeout_ms && wait_for_events(collector, until_ns) < 0)
+		return -EINTR;
 	for (;;) {
-		struct pollfd ring = {ring_buffer__epoll_fd(collector->ring), POLLIN, 0};
 		bool over;
 		int result;
 
@@ -340,16 +363,15 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 		result = drain(collector, error);
 		if (result)
 			return result;
+		collector->busy = collector->batch && collector->batch < BATCH_MAX;
 		if (collector->batch)
 			return collector->batch;
 		if (over)
 			return -ECHILD;
-		if (now_ns() >= until)
+		if (now_ns() >= until_ns)
 			return 0;
-		if (poll(&ring, 1, wait_ms) < 0 && errno == EINTR)
+		if (wait_for_events(collector, until_ns) < 0)
 			return -EINTR;
-		if (wait_ms < POLL_MS_IDLE)
-			wait_ms *= 2;
 	}
 }
 
@@ -365,7 +387,7 @@ static void bpf_detach(struct collector *collector)
 
 static void bpf_stats(const struct collector *collector, struct collector_stats *out)
 {
-	out->events = collector->counters->events;
+	out->events = collector->events;
 	out->lost = collector->counters->lost;
 }
 
@@ -375,6 +397,8 @@ static void bpf_destroy(struct collector *collector)
 		return;
 	bpf_detach(collector);
 	ring_buffer__free(collector->ring);
+	if (collector->counters)
+		munmap((void *)collector->counters, sizeof(*collector->counters));
 	bpf_object__close(collector->object);
 	free(collector->joined);
 	free(collector);

@@ -1,0 +1,98 @@
+/* htrace attach: a running process, until a time or a signal; it runs on. */
+#include "cli/commands.h"
+
+#include "cli/output.h"
+#include "cli/signals.h"
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STEP_MS = 100 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static void say_begin(const struct options *options, const struct session *session)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	fprintf(stderr, "htrace: tracing process %d with %s; %s ends it and prints the report\n",
+		options->pid, session_collector(session),
+		options->duration_ns ? "the duration or Ctrl-C" : "Ctrl-C");
+}
+
+/* Until the time is over, a signal came, or nothing is left to trace. */
+static void trace(const struct options *options, struct session *session)
+{
+	uint64_t until = options->duration_ns ? now_ns() + options->duration_ns : UINT64_MAX;
+	struct error error = {0};
+	bool from_terminal;
+
+	while (!signals_next(&from_terminal)) {
+		uint64_t now = now_ns();
+		int result;
+
+		if (now >= until)
+			return;
+		result = session_step(
+		    session,
+		    until - now < STEP_MS * 1000000ull ? (until - now) / 1000000 + 1 : STEP_MS,
+		    &error);
+		if (result == -ECHILD)
+			return;
+		if (result < 0 && result != -EINTR) {
+			fprintf(stderr, "htrace: %s\n", error.message);
+			return;
+		}
+	}
+}
+
+int command_attach(const struct options *options, int argc, char **argv)
+{
+	struct session_options session_options = {
+	    .collector = options->collector,
+	    .follow_children = !options->no_children,
+	    .traces_max = options->traces_max,
+	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	};
+	struct error error = {0};
+	struct session *session;
+	struct report report;
+	int result;
+
+	if (!options->pid || argc > 0) {
+		fprintf(stderr,
+			"htrace: attach needs one process: htrace attach [OPTIONS] -p PID\n");
+		return EXIT_USAGE;
+	}
+	output_check(options);
+	result = session_new(&session_options, &session, &error);
+	if (result < 0) {
+		fprintf(stderr, "htrace: %s\n", error.message);
+		return EXIT_HTRACE_FAILED;
+	}
+	signals_catch();
+	result = session_attach(session, options->pid, &error);
+	if (result < 0) {
+		fprintf(stderr, "htrace: %s\n", error.message);
+		session_free(session);
+		return EXIT_HTRACE_FAILED;
+	}
+	say_begin(options, session);
+	trace(options, session);
+	session_reconcile(session);
+	session_stop(session);
+	session_report(session, &report, output_progress, NULL);
+	result = output_report(options, &report, stdout);
+	report_fini(&report);
+	session_free(session);
+	return result ? EXIT_HTRACE_FAILED : EXIT_SUCCESS;
+}

@@ -1,0 +1,159 @@
+/* htrace run: a program from its start to its end; exits as it did. */
+#include "cli/commands.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+#include "session/session.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { STEP_MS = 100 };
+
+/* The file that execvp would take, owned by the caller; NULL with *code set. */
+static char *find_program(const char *name, int *code)
+{
+	const char *path = getenv("PATH") ?: "/usr/local/bin:/bin:/usr/bin";
+
+	*code = -ENOENT;
+	if (strchr(name, '/'))
+		return xstrdup(name);
+	while (*name) {
+		size_t length = strcspn(path, ":");
+		char *candidate = length ? xasprintf("%.*s/%s", (int)length, path, name)
+					 : xasprintf("./%s", name);
+		struct stat status;
+
+		if (stat(candidate, &status) == 0 && S_ISREG(status.st_mode)) {
+			if (access(candidate, X_OK) == 0)
+				return candidate;
+			*code = -EACCES;
+		}
+		free(candidate);
+		if (!path[length])
+			break;
+		path += length + 1;
+	}
+	return NULL;
+}
+
+static int start_failed(const char *name, int code, const struct error *error)
+{
+	if (code == -ENOENT) {
+		fprintf(stderr, "htrace: program not found: %s\n", name);
+		return EXIT_NOT_FOUND;
+	}
+	if (code == -EACCES) {
+		fprintf(stderr, "htrace: not executable: %s\n", name);
+		return EXIT_NOT_EXECUTABLE;
+	}
+	fprintf(stderr, "htrace: %s\n", error->message);
+	return EXIT_HTRACE_FAILED;
+}
+
+/* As execvp: a file without a known header is a shell script. */
+static int start(struct session *session, const char *path, char **argv, int argc,
+		 struct error *error)
+{
+	extern char **environ;
+	struct spawn spawn = {path, argv, environ};
+	int result = session_run(session, &spawn, error);
+
+	if (result == -ENOEXEC && strncmp(error->message, "cannot run", 10) == 0) {
+		_cleanup_(free) char **script = xcalloc(argc + 2, sizeof(*script));
+
+		script[0] = "/bin/sh";
+		script[1] = (char *)path;
+		memcpy(script + 2, argv + 1, argc * sizeof(*argv));
+		spawn.path = "/bin/sh";
+		spawn.argv = script;
+		result = session_run(session, &spawn, error);
+	}
+	return result;
+}
+
+/* The terminal signals the whole foreground group, so the program has had that one itself. */
+static void pass_on_signals(const struct session *session)
+{
+	bool from_terminal;
+	int signal, status;
+
+	while ((signal = signals_next(&from_terminal)))
+		if (!from_terminal && !session_child_ended(session, &status))
+			kill(session_child(session), signal);
+}
+
+static int report(const struct options *options, struct session *session, uint64_t *leaks)
+{
+	struct report report;
+	int result;
+
+	session_reconcile(session);
+	session_report(session, &report, output_progress, NULL);
+	*leaks = report_leaks(&report);
+	result = output_report(options, &report, stderr);
+	report_fini(&report);
+	return result;
+}
+
+static int trace(const struct options *options, struct session *session)
+{
+	struct error error = {0};
+	uint64_t leaks = 0;
+	int result, status = 0;
+
+	do {
+		pass_on_signals(session);
+		result = session_step(session, STEP_MS, &error);
+	} while (result >= 0 || result == -EINTR);
+	if (result != -ECHILD)
+		fprintf(stderr, "htrace: %s\n", error.message);
+	session_stop(session);
+	if (report(options, session, &leaks) < 0)
+		return EXIT_HTRACE_FAILED;
+	if (!session_child_ended(session, &status))
+		return EXIT_HTRACE_FAILED;
+	if (leaks && options->error_exitcode >= 0)
+		return options->error_exitcode;
+	if (WIFSIGNALED(status))
+		return -WTERMSIG(status);
+	return WEXITSTATUS(status);
+}
+
+int command_run(const struct options *options, int argc, char **argv)
+{
+	struct session_options session_options = {
+	    .collector = options->collector,
+	    .follow_children = !options->no_children,
+	    .traces_max = options->traces_max,
+	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	};
+	_cleanup_(free) char *path = NULL;
+	struct error error = {0};
+	struct session *session;
+	int result;
+
+	if (argc < 1) {
+		fprintf(stderr, "htrace: run needs a program: htrace run [OPTIONS] [--] PROGRAM\n");
+		return EXIT_USAGE;
+	}
+	path = find_program(argv[0], &result);
+	if (!path)
+		return start_failed(argv[0], result, &error);
+	output_check(options);
+	if (session_new(&session_options, &session, &error) < 0) {
+		fprintf(stderr, "htrace: %s\n", error.message);
+		return EXIT_HTRACE_FAILED;
+	}
+	signals_catch();
+	result = start(session, path, argv, argc, &error);
+	result = result ? start_failed(argv[0], result, &error) : trace(options, session);
+	session_free(session);
+	if (result < 0)
+		signals_die(-result);
+	return result;
+}

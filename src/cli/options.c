@@ -1,0 +1,280 @@
+/* Owns the table of options, their parsing and the suggestions for what was meant. */
+#include "cli/options.h"
+
+#include "session/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int set_collector(struct options *options, const char *value, struct error *error)
+{
+	options->collector = value;
+	return 0;
+}
+
+static int set_format(struct options *options, const char *value, struct error *error)
+{
+	for (size_t i = 0; report_formats[i]; i++)
+		if (!strcmp(report_formats[i]->name, value))
+			options->format = report_formats[i];
+	return 0;
+}
+
+static int set_output(struct options *options, const char *value, struct error *error)
+{
+	options->output = value;
+	return 0;
+}
+
+static bool parse_number(const char *text, unsigned long long most, unsigned long long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 0);
+	return *text >= '0' && *text <= '9' && !*end && !errno && *out <= most;
+}
+
+static int set_max_traces(struct options *options, const char *value, struct error *error)
+{
+	unsigned long long number;
+
+	if (!parse_number(value, 100000000, &number))
+		return error_set(error, -EINVAL,
+				 "--max-traces needs a number from 0 to 100000000, not '%s'",
+				 value);
+	options->traces_max = number;
+	return 0;
+}
+
+bool options_parse_duration(const char *text, uint64_t *out_ns)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = {{"", 1e9},   {"s", 1e9},    {"ms", 1e6},   {"us", 1e3},
+		     {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
+	double number;
+	char *end;
+
+	if (!((*text >= '0' && *text <= '9') || *text == '.'))
+		return false;
+	number = strtod(text, &end);
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		double ns = number * units[i].ns;
+
+		if (strcmp(end, units[i].unit) || !(ns >= 1 && ns < 1e18))
+			continue;
+		*out_ns = ns;
+		return true;
+	}
+	return false;
+}
+
+static int set_duration(struct options *options, const char *value, struct error *error)
+{
+	if (!options_parse_duration(value, &options->duration_ns))
+		return error_set(error, -EINVAL,
+				 "--duration needs a time like 30s, 500ms, 2m or 1h, not '%s'",
+				 value);
+	return 0;
+}
+
+static int set_no_children(struct options *options, const char *value, struct error *error)
+{
+	options->no_children = true;
+	return 0;
+}
+
+static int set_error_exitcode(struct options *options, const char *value, struct error *error)
+{
+	unsigned long long number;
+
+	if (!parse_number(value, 255, &number))
+		return error_set(error, -EINVAL,
+				 "--error-exitcode needs a number from 0 to 255, not '%s'", value);
+	options->error_exitcode = number;
+	return 0;
+}
+
+static int set_pid(struct options *options, const char *value, struct error *error)
+{
+	unsigned long long number;
+
+	if (!parse_number(value, INT_MAX, &number) || !number)
+		return error_set(error, -EINVAL, "-p needs a process id, not '%s'", value);
+	options->pid = number;
+	return 0;
+}
+
+const struct option_row option_rows[] = {
+    {"-p", "PID", NULL, VERB_ATTACH, "the process to trace", set_pid},
+    {"--collector", "NAME", "auto|bpf|ptrace", VERB_RUN | VERB_ATTACH,
+     "how events are collected; auto: bpf where it is permitted, else ptrace", set_collector},
+    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH, "how the report is written",
+     set_format},
+    {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH,
+     "write the report to FILE (if that fails: to the terminal)", set_output},
+    {"--max-traces", "N", NULL, VERB_RUN | VERB_ATTACH,
+     "keep the last N open, close and bad-reference traces (default 4096)", set_max_traces},
+    {"--duration", "DURATION", NULL, VERB_ATTACH,
+     "stop and report after this time: 30s, 500ms, 2m, 1h", set_duration},
+    {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH,
+     "do not follow the processes that the target starts", set_no_children},
+    {"--error-exitcode", "N", NULL, VERB_RUN,
+     "exit with N when leaks are found (otherwise with the program's own status)",
+     set_error_exitcode},
+    {NULL, NULL, NULL, 0, NULL, NULL},
+};
+
+/* ---- parsing ---- */
+
+/* Optimal string alignment distance: insert, delete, replace, swap of neighbours. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+	enum { MOST = 40 };
+	unsigned rows[MOST + 1][MOST + 1];
+	size_t a_n = strlen(a), b_n = strlen(b);
+
+	if (a_n > MOST || b_n > MOST)
+		return UINT_MAX;
+	for (size_t i = 0; i <= a_n; i++) {
+		for (size_t j = 0; j <= b_n; j++) {
+			unsigned best;
+
+			if (!i || !j) {
+				rows[i][j] = i + j;
+				continue;
+			}
+			best = rows[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			if (rows[i - 1][j] + 1 < best)
+				best = rows[i - 1][j] + 1;
+			if (rows[i][j - 1] + 1 < best)
+				best = rows[i][j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    rows[i - 2][j - 2] + 1 < best)
+				best = rows[i - 2][j - 2] + 1;
+			rows[i][j] = best;
+		}
+	}
+	return rows[a_n][b_n];
+}
+
+const char *options_nearest(const char *word, const char *const *names)
+{
+	unsigned best = strlen(word) / 3 + 1;
+	const char *nearest = NULL;
+
+	for (; *names; names++) {
+		unsigned distance = edit_distance(word, *names);
+
+		/* What was only begun is near too. */
+		if (strlen(word) > 3 && !strncmp(word, *names, strlen(word)))
+			distance = 1;
+		if (distance <= best) {
+			nearest = *names;
+			best = distance ? distance - 1 : 0;
+		}
+	}
+	return nearest;
+}
+
+static int unknown_option(const struct verb *verb, const char *word, struct error *error)
+{
+	const char *names[32];
+	const char *nearest;
+	size_t n = 0;
+
+	for (const struct option_row *row = option_rows; row->name; row++)
+		if (row->verbs & verb->bit && n + 1 < sizeof(names) / sizeof(*names))
+			names[n++] = row->name;
+	names[n] = NULL;
+	nearest = options_nearest(word, names);
+	if (nearest)
+		return error_set(error, -EINVAL, "unknown option '%s' for %s: did you mean %s?",
+				 word, verb->name, nearest);
+	return error_set(error, -EINVAL, "unknown option '%s': htrace help %s lists them", word,
+			 verb->name);
+}
+
+static int check_choice(const struct option_row *row, const char *value, struct error *error)
+{
+	size_t length = strlen(value);
+
+	for (const char *choice = row->choices; choice; choice = strchr(choice, '|')) {
+		choice += *choice == '|';
+		if (!strncmp(choice, value, length) && (choice[length] == '|' || !choice[length]) &&
+		    length)
+			return 0;
+	}
+	return error_set(error, -EINVAL, "%s cannot be '%s': it is one of %s", row->name, value,
+			 row->choices);
+}
+
+/* One option: "--name=value", "--name value", "-p 1", "-p1". `taken` is the number of words. */
+static int parse_one(const struct verb *verb, int argc, char **argv, struct options *out,
+		     int *taken, struct error *error)
+{
+	char word[64];
+	size_t length = strcspn(argv[0], "=");
+	const char *value = argv[0][length] ? argv[0] + length + 1 : NULL;
+	const struct option_row *row;
+	bool is_short = argv[0][1] != '-';
+
+	if (is_short) {
+		length = 2;
+		value = argv[0][2] ? argv[0] + 2 : NULL;
+	}
+	snprintf(word, sizeof(word), "%.*s", (int)length, argv[0]);
+	for (row = option_rows; row->name; row++)
+		if (!strcmp(row->name, word) && row->verbs & verb->bit)
+			break;
+	if (!row->name)
+		return unknown_option(verb, word, error);
+	*taken = 1;
+	if (!row->argument) {
+		if (value)
+			return error_set(error, -EINVAL, "%s takes no value", row->name);
+		return row->set(out, NULL, error);
+	}
+	if (!value && argc > 1) {
+		value = argv[1];
+		*taken = 2;
+	}
+	if (!value || !*value)
+		return error_set(error, -EINVAL, "%s needs a value: %s", row->name, row->argument);
+	if (row->choices) {
+		int result = check_choice(row, value, error);
+
+		if (result)
+			return result;
+	}
+	return row->set(out, value, error);
+}
+
+int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
+		  struct error *error)
+{
+	int used = 0;
+
+	*out = (struct options){
+	    .collector = "auto",
+	    .format = &report_text,
+	    .traces_max = SESSION_TRACES_MAX,
+	    .error_exitcode = -1,
+	};
+	while (used < argc && argv[used][0] == '-' && argv[used][1]) {
+		int taken, result;
+
+		if (!strcmp(argv[used], "--"))
+			return used + 1;
+		result = parse_one(verb, argc - used, argv + used, out, &taken, error);
+		if (result)
+			return result;
+		used += taken;
+	}
+	return used;
+}

@@ -1,0 +1,20 @@
+/* The command line: options by their table, unknown ones answered with the nearest. */
+#ifndef HTRACE_CLI_OPTIONS_H
+#define HTRACE_CLI_OPTIONS_H
+
+#include "cli/commands.h"
+
+/*
+ * Parses the options of `verb` from argv[0] on; they end at "--" or at the first word that is none.
+ * Returns how many words they took, or -EINVAL with a sentence for the user.
+ */
+int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
+		  struct error *error);
+
+/* "90", "90s", "500ms", "2m", "1h" to nanoseconds; false: it is none. */
+bool options_parse_duration(const char *text, uint64_t *out_ns);
+
+/* The name of `names` (ends with NULL) nearest to `word`, or NULL when none is near. */
+const char *options_nearest(const char *word, const char *const *names);
+
+#endif

@@ -1,0 +1,20 @@
+/* Where a report goes: -o FILE, else the verb's own stream; never lost when that fails. */
+#ifndef HTRACE_CLI_OUTPUT_H
+#define HTRACE_CLI_OUTPUT_H
+
+#include "cli/commands.h"
+
+/*
+ * Writes the report as `options` say; `stream` is the verb's own. When FILE cannot be written, says
+ * so and writes to `stream`. Returns 0, or a negative errno when even that failed.
+ */
+int output_report(const struct options *options, const struct report *report, FILE *stream);
+
+/* Says early that FILE cannot be written, before an hour of tracing. */
+void output_check(const struct options *options);
+
+/* For symbolizer_new(): one line that is overwritten, on a terminal only. */
+void output_progress(void *context, const char *module_path);
+void output_progress_end(void);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * What all parts of the BPF program share: its maps, the ring, the filter. Included once, by
+ * htrace.bpf.c only.
+ */
+#ifndef HTRACE_COLLECT_BPF_COMMON_BPF_H
+#define HTRACE_COLLECT_BPF_COMMON_BPF_H
+
+#include "collect/bpf/kernel.h"
+
+#include <stdbool.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "collect/bpf/shared.h"
+#include "event/event.h"
+#include "event/plan.h"
+
+enum {
+	EBADF_RESULT = -9,
+	USER_CS_64 = 0x33,          /* arch/x86/include/asm/segment.h: __USER_CS */
+	TS_COMPAT_CALL = 2,         /* arch/x86/include/asm/thread_info.h: TS_COMPAT */
+	SIGNAL_GROUP_EXIT_FLAG = 4, /* include/linux/sched/signal.h */
+	PROT_EXEC_BIT = 4,
+	CLONE_PIDFD_BIT = 0x1000,
+	MAIN_STACK_MOST = 128 << 20, /* nothing else is mapped this near below the main stack */
+	RED_ZONE = 128,
+};
+
+const volatile struct bpf_config config;
+struct bpf_counters counters;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20);
+} ring SEC(".maps");
+
+/* Thread group ids that are traced. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPF_PROCESSES_MAX);
+	__type(key, u32);
+	__type(value, u8);
+} traced SEC(".maps");
+
+struct map_scratch {
+	struct event_map event;
+	char path[BPF_PATH_BYTES_MAX + 256];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct map_scratch);
+} scratch SEC(".maps");
+
+static __always_inline bool is_traced(u32 tgid)
+{
+	return bpf_map_lookup_elem(&traced, &tgid) != NULL;
+}
+
+static __always_inline void lost(void)
+{
+	__sync_fetch_and_add(&counters.lost, 1);
+}
+
+/* The consumer looks by itself every few milliseconds: it is woken only when the ring fills. */
+static __always_inline u64 wakeup_flag(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > config.wakeup_bytes
+		   ? BPF_RB_FORCE_WAKEUP
+		   : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void header_fill(struct event_header *header, u16 type, u32 size)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	header->size = size;
+	header->type = type;
+	header->flags = 0;
+	header->time_ns = bpf_ktime_get_ns();
+	header->pid = id >> 32;
+	header->tid = (u32)id;
+}
+
+#endif

@@ -1,0 +1,218 @@
+/* Owns what becomes of each event: which part of the session it is for, in which order. */
+#include "session/internal.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "collect/maps.h"
+#include "os/procfs.h"
+
+#include <string.h>
+
+enum { NO_CALL = 0xffffffffu };
+
+/* ---- targets ---- */
+
+void session_target_free(struct target *target)
+{
+	address_space_free(target->space);
+	free(target);
+}
+
+static struct target *target_add(struct session *session, pid_t pid, struct address_space *space)
+{
+	struct target *old = map_get_pointer(&session->targets, pid);
+	struct target *target = xcalloc(1, sizeof(*target));
+
+	if (old)
+		session_target_free(old);
+	target->pid = pid;
+	target->space = space;
+	map_put_pointer(&session->targets, pid, target);
+	return target;
+}
+
+static void target_remove(struct session *session, pid_t pid)
+{
+	struct target *target = map_get_pointer(&session->targets, pid);
+
+	if (!target)
+		return;
+	map_remove(&session->targets, pid);
+	session_target_free(target);
+}
+
+struct target *session_target(struct session *session, pid_t pid)
+{
+	struct event_sink sink = {session_receive, session};
+	struct target *target = map_get_pointer(&session->targets, pid);
+
+	if (target)
+		return target;
+	/* The event that announced it was lost. */
+	target = target_add(session, pid, address_space_new());
+	maps_hand_over(pid, &sink, NULL);
+	return target;
+}
+
+static void learn_exe(struct session *session, struct target *target, const char *path)
+{
+	_cleanup_(free) char *exe = path ? NULL : procfs_exe_dup(target->pid);
+
+	if (!path && !exe)
+		return;
+	model_set_exe(session->model, target->pid, path ?: exe);
+	target->exe_is_known = true;
+}
+
+/* ---- data that waits for its event ---- */
+
+static void keep_data(struct session *session, const struct event_data *data)
+{
+	uint64_t *slot = map_put(&session->data, data->header.tid);
+
+	free((void *)(uintptr_t)*slot);
+	*slot = (uintptr_t)xmemdup(data, data->header.size);
+}
+
+/* The data of this thread, of one kind; owned by the caller. */
+static struct event_data *take_data(struct session *session, int32_t tid)
+{
+	struct event_data *data = map_get_pointer(&session->data, tid);
+
+	if (data)
+		map_remove(&session->data, tid);
+	return data;
+}
+
+static const struct event_data *of_kind(const struct event_data *data, uint32_t kind)
+{
+	return data && data->kind == kind ? data : NULL;
+}
+
+/* ---- events ---- */
+
+static uint32_t unwind(struct session *session, const struct event_syscall *event)
+{
+	struct target *target = session_target(session, event->header.pid);
+	struct frame frames[STACK_FRAMES_MAX];
+	uint32_t frames_n = 0;
+	enum stack_end end;
+
+	if (!event->stacks_n)
+		return STACK_NONE;
+	end = unwinder_cfi.unwind(session->unwinder, target->space, event, frames, &frames_n);
+	model_stack_ended(session->model, event->header.pid, end);
+	return stack_table_intern(session->stacks, frames, frames_n, end);
+}
+
+static void dispatch_syscall(struct session *session, const struct event_syscall *event)
+{
+	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
+	struct actor actor = {
+	    .pid = event->header.pid,
+	    .tid = event->header.tid,
+	    .time_ns = event->header.time_ns,
+	    .call = event->number,
+	};
+	size_t n = fd_syscalls_decode(event, data, session->ops_buffer);
+
+	if (!n)
+		return;
+	actor.stack_id = unwind(session, event);
+	for (size_t i = 0; i < n; i++)
+		model_apply(session->model, &actor, &session->ops_buffer[i]);
+}
+
+static struct actor actor_of(const struct event_header *header)
+{
+	return (struct actor){
+	    .pid = header->pid, .tid = header->tid, .time_ns = header->time_ns, .call = NO_CALL};
+}
+
+static void dispatch_fork(struct session *session, const struct event_fork *event)
+{
+	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
+	struct actor actor = actor_of(&event->header);
+	struct target *parent = session_target(session, event->header.pid);
+
+	model_fork(session->model, &actor, event->child_pid, event->child_tid, event->header.flags,
+		   of_kind(data, EVENT_DATA_FDS));
+	if (!(event->header.flags & EVENT_FORK_THREAD))
+		target_add(session, event->child_pid, address_space_dup(parent->space));
+}
+
+static void dispatch_exec(struct session *session, const struct event_exec *event)
+{
+	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
+	struct actor actor = actor_of(&event->header);
+	struct target *target;
+
+	if (event->header.pid == session->child && !session->child_started) {
+		session->child_started = true;
+		model_attach(session->model, session->child, getpid(), event->header.time_ns);
+		target_add(session, event->header.pid, address_space_new());
+	}
+	model_exec(session->model, &actor, event->old_tid, of_kind(data, EVENT_DATA_FDS));
+	if (event->header.pid == session->child)
+		model_attached(session->model, session->child);
+	target = target_add(session, event->header.pid, address_space_new());
+	target->foreign = event->header.flags & EVENT_EXEC_FOREIGN;
+	session->foreign_processes += target->foreign;
+	learn_exe(session, target, NULL);
+}
+
+static void dispatch_exit(struct session *session, const struct event_exit *event)
+{
+	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
+	struct actor actor = actor_of(&event->header);
+
+	model_exit(session->model, &actor, event->header.flags, event->status,
+		   of_kind(data, EVENT_DATA_FDS));
+	if (event->header.flags & EVENT_EXIT_PROCESS)
+		target_remove(session, event->header.pid);
+}
+
+static void dispatch_map(struct session *session, const struct event_map *event)
+{
+	struct target *target = session_target(session, event->header.pid);
+	uint32_t image = image_table_add(session->images, event);
+
+	address_space_map(target->space, event->start, event->end, image);
+	if (event->header.flags & EVENT_MAP_EXE && !target->exe_is_known && image)
+		learn_exe(session, target, image_table_get(session->images, image)->module->path);
+}
+
+void session_receive(void *context, const struct event_header *event)
+{
+	struct session *session = context;
+
+	session->last_event_ns = event->time_ns;
+	/* Between fork and exec our own child runs htrace's code. */
+	if (event->pid == session->child && session->child && !session->child_started &&
+	    event->type != EVENT_EXEC && event->type != EVENT_DATA)
+		return;
+	switch (event->type) {
+	case EVENT_DATA:
+		keep_data(session, (const struct event_data *)event);
+		break;
+	case EVENT_SYSCALL:
+		dispatch_syscall(session, (const struct event_syscall *)event);
+		break;
+	case EVENT_FORK:
+		dispatch_fork(session, (const struct event_fork *)event);
+		break;
+	case EVENT_EXEC:
+		dispatch_exec(session, (const struct event_exec *)event);
+		break;
+	case EVENT_EXIT:
+		dispatch_exit(session, (const struct event_exit *)event);
+		break;
+	case EVENT_MAP:
+		dispatch_map(session, (const struct event_map *)event);
+		break;
+	case EVENT_LOST:
+		session->lost += ((const struct event_lost *)event)->count;
+		model_lost(session->model);
+		break;
+	}
+}

@@ -1,0 +1,61 @@
+/* The session's parts, shared by its files only. */
+#ifndef HTRACE_SESSION_INTERNAL_H
+#define HTRACE_SESSION_INTERNAL_H
+
+#include "session/session.h"
+
+#include "base/map.h"
+#include "os/address_space.h"
+#include "trace/history.h"
+#include "unwind/unwind.h"
+
+/* A process while it lives. */
+struct target {
+	pid_t pid;
+	struct address_space *space;
+	bool foreign;      /* it became a program that is not x86-64 */
+	bool exe_is_known; /* the model was told its path */
+};
+
+struct session {
+	const struct collector_ops *ops;
+	struct collector *collector;
+	char *fallback_reason;
+	struct plan plan;
+	struct collector_options collector_options;
+
+	struct image_table *images;
+	struct stack_table *stacks;
+	struct unwinder *unwinder;
+	struct history *history;
+	struct model *model;
+	struct symbolizer *symbolizer;
+
+	struct map targets; /* pid -> struct target */
+	struct map data;    /* tid -> struct event_data, waiting for its event */
+	pid_t child;
+	bool child_started; /* its exec was seen: what it did before was htrace's own code */
+	bool over;          /* nothing is left to trace */
+	bool stopped;
+	uint64_t lost;
+	uint64_t lost_mended;   /* value of `lost` at the last reconciliation */
+	uint64_t mend_after_ns; /* not before this time again */
+	uint64_t foreign_processes;
+	uint64_t last_event_ns;
+	struct snapshot snapshot;
+	struct handle_op ops_buffer[HANDLE_OPS_MAX];
+};
+
+uint64_t session_now_ns(void);
+
+/* Handles one event (dispatch.c). */
+void session_receive(void *context, const struct event_header *event);
+
+/* The target, made with the mappings that it has now where it was not known. */
+struct target *session_target(struct session *session, pid_t pid);
+void session_target_free(struct target *target);
+
+/* Compares one process (reconcile.c) until nothing differs, a few times at most. */
+void session_reconcile_process(struct session *session, pid_t pid);
+
+#endif

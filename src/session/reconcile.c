@@ -1,0 +1,109 @@
+/*
+ * Owns the comparison of a table with /proc/PID/fd while the process goes on. The folder is read
+ * between two moments, all events up to the second are applied, and the model judges what differs.
+ */
+#include "session/internal.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "os/procfs.h"
+
+#include <fcntl.h>
+#include <time.h>
+
+enum { ATTEMPTS_MAX = 10, PAUSE_NS = 2000000, DRAIN_STEPS_MAX = 1000 };
+
+struct observation {
+	ARRAY(struct observed_handle) handles;
+	ARRAY(char *) names;
+};
+
+static void observation_fini(struct observation *seen)
+{
+	array_each (name, &seen->names)
+		free(*name);
+	array_fini(&seen->names);
+	array_fini(&seen->handles);
+}
+
+/* Returns a negative errno when the process is gone or may not be looked at. */
+static int observe(pid_t pid, struct observation *out)
+{
+	struct procfs_fds fds;
+	int result = procfs_fds(pid, &fds, NULL);
+
+	*out = (struct observation){0};
+	if (result)
+		return result;
+	array_each (number, &fds.numbers) {
+		char link[PROCFS_LINK_MAX];
+		uint32_t flags = 0;
+
+		/* Closed since the folder was listed: an event tells. */
+		if (procfs_fd_link(pid, *number, link) < 0 ||
+		    procfs_fd_flags(pid, *number, &flags) < 0)
+			continue;
+		array_push(&out->names, xstrdup(link));
+		array_push(&out->handles, (struct observed_handle){
+					      .number = *number,
+					      .cloexec = flags & O_CLOEXEC,
+					      .type = procfs_link_type(link),
+					      .name = out->names.data[out->names.count - 1],
+					  });
+	}
+	procfs_fds_fini(&fds);
+	return 0;
+}
+
+/* Applies all events up to `until_ns`. */
+static void drain(struct session *session, uint64_t until_ns)
+{
+	struct event_sink sink = {session_receive, session};
+	struct error error;
+
+	if (session->stopped)
+		return;
+	for (int i = 0; i < DRAIN_STEPS_MAX; i++) {
+		int result = session->ops->poll(session->collector, 0, &sink, &error);
+
+		if (result == -ECHILD)
+			session->over = true;
+		if (result <= 0 || session->last_event_ns > until_ns)
+			return;
+	}
+}
+
+void session_reconcile_process(struct session *session, pid_t pid)
+{
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		uint64_t begin = session_now_ns();
+		struct observation seen;
+		uint32_t differences;
+
+		if (observe(pid, &seen) < 0)
+			return;
+		drain(session, session_now_ns());
+		/* The numbers of a process that ended meanwhile are as its exit told. */
+		if (!map_get(&session->targets, pid)) {
+			observation_fini(&seen);
+			return;
+		}
+		differences = model_observe(session->model, pid, seen.handles.data,
+					    seen.handles.count, begin, session_now_ns());
+		observation_fini(&seen);
+		if (!differences)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+	}
+}
+
+void session_reconcile(struct session *session)
+{
+	ARRAY(pid_t) pids = {0};
+
+	map_each (entry, &session->targets)
+		array_push(&pids, (pid_t)entry->key);
+	array_each (pid, &pids)
+		session_reconcile_process(session, *pid);
+	array_fini(&pids);
+}

@@ -1,0 +1,275 @@
+/* Owns the life of a session: choosing a collector, starting, attaching, stopping, reporting. */
+#include "session/internal.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "model/fd_syscalls.h"
+#include "os/procfs.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t session_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+/* In the order in which "auto" tries them. */
+static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_ptrace};
+
+static int choose_collector(struct session *session, const char *wanted, struct error *error)
+{
+	bool any = !strcmp(wanted, "auto");
+
+	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
+		const struct collector_ops *ops = collectors[i];
+		int result;
+
+		if (!any && strcmp(wanted, ops->name))
+			continue;
+		result = ops->create(&session->collector_options, &session->collector, error);
+		if (result == 0) {
+			session->ops = ops;
+			return 0;
+		}
+		if (!any)
+			return result;
+		free(session->fallback_reason);
+		session->fallback_reason = xstrdup(error->message);
+	}
+	return error_set(error, -EPERM, "no collector can be used here: %s",
+			 session->fallback_reason ?: wanted);
+}
+
+int session_new(const struct session_options *options, struct session **out, struct error *error)
+{
+	struct session *session = xcalloc(1, sizeof(*session));
+	struct model_observer observer;
+	int result;
+
+	fd_syscalls_plan(&session->plan, true);
+	session->collector_options = (struct collector_options){
+	    .plan = &session->plan,
+	    .follow_children = options->follow_children,
+	    .stack_bytes_max = EVENT_STACK_BYTES_MAX,
+	    .ring_bytes = options->ring_bytes ?: SESSION_RING_BYTES,
+	};
+	result = choose_collector(session, options->collector, error);
+	if (result) {
+		free(session->fallback_reason);
+		free(session);
+		return result;
+	}
+	session->images = image_table_new();
+	session->stacks = stack_table_new();
+	session->unwinder = unwinder_cfi.create(session->images);
+	session->history = history_new(options->traces_max);
+	observer = history_observer(session->history);
+	session->model = model_new(&observer);
+	*out = session;
+	return 0;
+}
+
+void session_free(struct session *session)
+{
+	if (!session)
+		return;
+	session->ops->destroy(session->collector);
+	map_each (entry, &session->targets)
+		session_target_free((void *)(uintptr_t)entry->value);
+	map_each (entry, &session->data)
+		free((void *)(uintptr_t)entry->value);
+	map_fini(&session->targets);
+	map_fini(&session->data);
+	if (session->symbolizer)
+		symbolizer_free(session->symbolizer);
+	model_free(session->model);
+	history_free(session->history);
+	unwinder_cfi.destroy(session->unwinder);
+	stack_table_free(session->stacks);
+	image_table_free(session->images);
+	free(session->fallback_reason);
+	free(session);
+}
+
+const char *session_collector(const struct session *session)
+{
+	return session->ops->name;
+}
+
+const char *session_fallback_reason(const struct session *session)
+{
+	return session->fallback_reason;
+}
+
+/* ---- attach ---- */
+
+static int check_program(const char *path, const char *shown, struct error *error)
+{
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct elf_file file;
+	bool usable;
+
+	/* What cannot be read here is judged by the kernel and the collector. */
+	if (fd < 0 || elf_file_read(fd, path, &file, NULL) < 0)
+		return 0;
+	usable = file.is_x86_64;
+	elf_file_fini(&file);
+	if (usable)
+		return 0;
+	return error_set(
+	    error, -ENOEXEC,
+	    "%s is not an x86-64 program (32-bit, or of another machine): htrace cannot "
+	    "trace it",
+	    shown);
+}
+
+static int check_target(pid_t pid, struct procfs_status *status, struct error *error)
+{
+	char path[64], shown[64];
+	int result = procfs_status(pid, status, error);
+
+	if (result)
+		return result;
+	if (status->tgid != pid)
+		return error_set(error, -EINVAL, "%d is a thread of process %d: use -p %d", pid,
+				 status->tgid, status->tgid);
+	if (pid == getpid())
+		return error_set(error, -EINVAL, "process %d is htrace itself", pid);
+	if (status->zombie)
+		return error_set(error, -ESRCH, "process %d has ended already (a zombie)", pid);
+	if (status->kernel_thread)
+		return error_set(error, -EINVAL,
+				 "process %d is a kernel thread: it has no handles of its own",
+				 pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	snprintf(shown, sizeof(shown), "process %d", pid);
+	return check_program(path, shown, error);
+}
+
+static void tell_own_tables(struct session *session, pid_t pid)
+{
+	struct procfs_fds threads;
+
+	if (procfs_threads(pid, &threads, NULL) < 0)
+		return;
+	array_each (tid, &threads.numbers) {
+		if (!procfs_shares_files(pid, *tid))
+			model_own_table(session->model, pid, *tid);
+	}
+	procfs_fds_fini(&threads);
+}
+
+int session_attach(struct session *session, pid_t pid, struct error *error)
+{
+	struct event_sink sink = {session_receive, session};
+	struct procfs_status status;
+	struct target *target;
+	int result = check_target(pid, &status, error);
+
+	if (result)
+		return result;
+	target = xcalloc(1, sizeof(*target));
+	target->pid = pid;
+	target->space = address_space_new();
+	map_put_pointer(&session->targets, pid, target);
+	model_attach(session->model, pid, status.ppid, session_now_ns());
+	result = session->ops->attach(session->collector, pid, &sink, error);
+	if (result)
+		return result;
+	tell_own_tables(session, pid);
+	session_reconcile_process(session, pid);
+	model_attached(session->model, pid);
+	session_snapshot(session);
+	return 0;
+}
+
+int session_run(struct session *session, const struct spawn *spawn, struct error *error)
+{
+	int result = check_program(spawn->path, spawn->path, error);
+
+	if (result)
+		return result;
+	return session->ops->spawn(session->collector, spawn, &session->child, error);
+}
+
+/* ---- going on ---- */
+
+int session_step(struct session *session, int timeout_ms, struct error *error)
+{
+	struct event_sink sink = {session_receive, session};
+	int result = session->ops->poll(session->collector, timeout_ms, &sink, error);
+
+	if (result == -ECHILD)
+		session->over = true;
+	/* After a loss the tables are mended at once, for numbers are reused soon; under a steady
+	 * loss not more often than pays. */
+	if (session->lost != session->lost_mended && !session->over &&
+	    session_now_ns() >= session->mend_after_ns) {
+		session->lost_mended = session->lost;
+		session_reconcile(session);
+		session->mend_after_ns = session_now_ns() + 1000000000ull;
+	}
+	return result;
+}
+
+bool session_child_ended(const struct session *session, int *wait_status)
+{
+	return session->ops->child_ended(session->collector, wait_status);
+}
+
+pid_t session_child(const struct session *session)
+{
+	return session->child;
+}
+
+void session_snapshot(struct session *session)
+{
+	session->snapshot.time_ns = session_now_ns();
+}
+
+void session_stop(struct session *session)
+{
+	struct event_sink sink = {session_receive, session};
+	struct error error;
+
+	if (session->stopped)
+		return;
+	session->ops->detach(session->collector);
+	session->stopped = true;
+	/* What was recorded before. */
+	for (int i = 0; i < 1000; i++)
+		if (session->ops->poll(session->collector, 0, &sink, &error) <= 0)
+			break;
+}
+
+/* ---- report ---- */
+
+void session_report(struct session *session, struct report *out,
+		    void (*progress)(void *context, const char *module_path), void *context)
+{
+	if (!session->symbolizer)
+		session->symbolizer = symbolizer_new(session->images, progress, context);
+	*out = (struct report){
+	    .collector = session->ops->name,
+	    .model = session->model,
+	    .stacks = session->stacks,
+	    .history = session->history,
+	    .symbolizer = session->symbolizer,
+	    .now_ns = session_now_ns(),
+	    .lost_events = session->lost,
+	    .foreign_processes = session->foreign_processes,
+	};
+	clock_gettime(CLOCK_REALTIME, &out->wall);
+	for (size_t i = 0; i < model_processes(session->model); i++) {
+		const struct process *process = model_process_at(session->model, i);
+		struct report_process entry = {.process = process, .exe = process->exe};
+
+		diff_make(&entry.diff, session->model, process, &session->snapshot, out->now_ns);
+		array_push(&out->processes, entry);
+	}
+}

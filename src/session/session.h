@@ -1,0 +1,72 @@
+/*
+ * One session of tracing: it owns a collector and everything that its events become (stacks,
+ * images, model, history), and wires them: collector -> unwind -> model -> trace. It lives on
+ * between commands and knows nothing of terminals or formats.
+ */
+#ifndef HTRACE_SESSION_SESSION_H
+#define HTRACE_SESSION_SESSION_H
+
+#include "base/error.h"
+#include "collect/collector.h"
+#include "report/report.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	SESSION_RING_BYTES = 64 << 20,
+	SESSION_TRACES_MAX = 4096, /* as !htrace -enable does without a number */
+};
+
+struct session_options {
+	const char *collector; /* "auto", or the name of one */
+	bool follow_children;
+	uint32_t traces_max; /* kept in the history */
+	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
+};
+
+struct session;
+
+/* Chooses the collector and sets it up; nothing is traced yet. */
+int session_new(const struct session_options *options, struct session **out, struct error *error);
+void session_free(struct session *session); /* targets run on */
+
+/* The collector in use, and with "auto" why a better one is not (NULL: it is the best). */
+const char *session_collector(const struct session *session);
+const char *session_fallback_reason(const struct session *session);
+
+/* Traces a running process; its table is known and the first snapshot taken when this returns.
+ * -ESRCH, -EPERM, -EINVAL (kernel thread), -ENOEXEC (not x86-64), ... */
+int session_attach(struct session *session, pid_t pid, struct error *error);
+
+/* Starts a program; errors of execve are returned as they are. */
+int session_run(struct session *session, const struct spawn *spawn, struct error *error);
+
+/*
+ * Handles what there is, waiting up to timeout_ms for it. Returns like collector_ops.poll: number
+ * of events, 0, -EINTR, or -ECHILD when nothing is left to trace.
+ */
+int session_step(struct session *session, int timeout_ms, struct error *error);
+
+/* The wait(2) status of the program that session_run() started, once it has ended. */
+bool session_child_ended(const struct session *session, int *wait_status);
+pid_t session_child(const struct session *session); /* 0: none */
+
+/* The handles open now become the state that the report compares with. */
+void session_snapshot(struct session *session);
+
+/* Compares every living process's table with /proc/PID/fd, and mends it. */
+void session_reconcile(struct session *session);
+
+/*
+ * What there is to tell, after session_reconcile() and a stop of tracing. Borrowed from the
+ * session but for what report_fini() frees. `progress`: as symbolizer_new().
+ */
+void session_report(struct session *session, struct report *out,
+		    void (*progress)(void *context, const char *module_path), void *context);
+
+/* Stops tracing: targets run on. What was collected stays. */
+void session_stop(struct session *session);
+
+#endif
