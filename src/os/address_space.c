@@ -67,9 +67,12 @@ static size_t first_above(const struct address_space *space, uint64_t address)
 
 void address_space_map(struct address_space *space, uint64_t start, uint64_t end, uint32_t image)
 {
+	const struct mapping *same = address_space_find(space, start);
 	ARRAY(struct mapping) changed = {0};
 
 	if (start >= end)
+		return;
+	if (same && same->start == start && same->end == end && same->image == image)
 		return;
 	array_reserve(&changed, space->mappings.count + 2);
 	array_each (old, &space->mappings) {

@@ -31,15 +31,16 @@ static void receive(void *context, const struct event_header *event)
 }
 
 static struct plan plan;
-static struct collector_options options = {
-    .plan = &plan, .follow_children = true, .stack_bytes_max = EVENT_STACK_BYTES_MAX,
-    .ring_bytes = 1 << 20};
+static struct collector_options options = {.plan = &plan,
+					   .follow_children = true,
+					   .stack_bytes_max = EVENT_STACK_BYTES_MAX,
+					   .ring_bytes = 1 << 20};
 
 static void plan_fill(void)
 {
 	plan.calls[SYS_eventfd2] = (struct syscall_plan){.when = PLAN_LEAVE_OK};
-	plan.calls[SYS_openat] = (struct syscall_plan){
-	    .when = PLAN_LEAVE_OK, .data = PLAN_DATA_PATH, .data_arg = 1};
+	plan.calls[SYS_openat] =
+	    (struct syscall_plan){.when = PLAN_LEAVE_OK, .data = PLAN_DATA_PATH, .data_arg = 1};
 	plan.calls[SYS_close] =
 	    (struct syscall_plan){.when = PLAN_ENTER | PLAN_LEAVE_FAILED, .fd_arg = 0};
 	plan.calls[SYS_pipe2] =

@@ -86,7 +86,6 @@ static int set_config(struct bpf_object *object, const struct collector_options 
 	config->guard_values_n = options->plan->guard_values_n;
 	config->stack_bytes_max = options->stack_bytes_max;
 	config->follow_children = options->follow_children;
-	config->wakeup_bytes = options->ring_bytes / 8;
 	config->calls[SYS_mmap].when |= BPF_PLAN_MAPPING;
 	config->calls[SYS_mprotect].when |= BPF_PLAN_MAPPING;
 	config->calls[SYS_pkey_mprotect].when |= BPF_PLAN_MAPPING;

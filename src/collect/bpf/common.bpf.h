@@ -66,14 +66,6 @@ static __always_inline void lost(void)
 	__sync_fetch_and_add(&counters.lost, 1);
 }
 
-/* The consumer looks by itself every few milliseconds: it is woken only when the ring fills. */
-static __always_inline u64 wakeup_flag(void)
-{
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > config.wakeup_bytes
-		   ? BPF_RB_FORCE_WAKEUP
-		   : BPF_RB_NO_WAKEUP;
-}
-
 static __always_inline void header_fill(struct event_header *header, u16 type, u32 size)
 {
 	u64 id = bpf_get_current_pid_tgid();

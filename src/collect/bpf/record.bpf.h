@@ -1,5 +1,6 @@
 /*
- * Makes EVENT_SYSCALL records: arguments, out parameters, registers, stack.
+ * Makes EVENT_SYSCALL records: arguments, out parameters, registers, stack. None of them wakes the
+ * consumer, which looks by itself every few milliseconds: a wake-up costs as much as ten records.
  */
 #ifndef HTRACE_COLLECT_BPF_RECORD_BPF_H
 #define HTRACE_COLLECT_BPF_RECORD_BPF_H
@@ -118,7 +119,7 @@ static __always_inline void record_with(const struct sample *sample, const u32 r
 		event->stacks[0].flags = EVENT_STACK_CUT;
 	}
 	event->header.size = sizeof(*event) + event->stacks[0].size;
-	bpf_ringbuf_submit(event, wakeup_flag());
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 enum { ALTSTACK_BYTES = 32 * 1024, SAVED_SP_WORD = 18 };
@@ -184,7 +185,7 @@ static __always_inline void record_altstack(const struct sample *sample)
 				   ALTSTACK_BYTES, &event->stacks[1]);
 	}
 	event->header.size = sizeof(*event) + used;
-	bpf_ringbuf_submit(event, wakeup_flag());
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void record_stackless(const struct sample *sample)
@@ -196,7 +197,7 @@ static __always_inline void record_stackless(const struct sample *sample)
 		return;
 	}
 	record_fill(event, sample);
-	bpf_ringbuf_submit(event, wakeup_flag());
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void record(struct sample *sample)

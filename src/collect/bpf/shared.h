@@ -26,7 +26,6 @@ struct bpf_config {
 	uint32_t guard_values_n;
 	uint32_t stack_bytes_max;
 	uint32_t follow_children;
-	uint32_t wakeup_bytes; /* wake the consumer when more than this waits */
 };
 
 /* The program's counters, in its .bss. */
