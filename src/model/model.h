@@ -20,42 +20,48 @@
 #include <stdint.h>
 
 enum handle_origin {
-	ORIGIN_OPENED = 0,	   /* its opening was seen in this process */
+	ORIGIN_OPENED = 0,         /* its opening was seen in this process */
 	ORIGIN_BEFORE_TRACING = 1, /* it was there when tracing of the process began */
-	ORIGIN_INHERITED = 2,	   /* from the parent by fork, or over exec; keeps the parent's opening
-				      stack where that was seen */
-	ORIGIN_RECEIVED = 3,	   /* over a socket; its stack is the recvmsg's */
-	ORIGIN_UNKNOWN = 4,	   /* events were lost, or no system call of the process made it */
+	ORIGIN_INHERITED = 2, /* from the parent by fork, or over exec; keeps the parent's opening
+				 stack where that was seen */
+	ORIGIN_RECEIVED = 3,  /* over a socket; its stack is the recvmsg's */
+	ORIGIN_UNKNOWN = 4,   /* events were lost, or no system call of the process made it */
 };
 
-/* One moment of a handle's life. time_ns 0: it was not seen. */
+/* One moment of a handle's life. time_ns 0: it was not seen. Packed: there are many. */
 struct handle_moment {
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	int32_t pid, tid; /* who did it */
 	uint32_t stack_id;
-};
+} __attribute__((packed, aligned(4)));
 
 /* What closed a handle. */
 enum close_cause {
-	CLOSED_BY_CALL = 0,    /* close, close_range */
-	CLOSED_BY_DUP = 1,     /* dup2, dup3 onto it */
-	CLOSED_BY_EXEC = 2,    /* close-on-exec */
-	CLOSED_UNSEEN = 3,     /* it was found gone */
+	CLOSED_BY_CALL = 0, /* close, close_range */
+	CLOSED_BY_DUP = 1,  /* dup2, dup3 onto it */
+	CLOSED_BY_EXEC = 2, /* close-on-exec */
+	CLOSED_UNSEEN = 3,  /* it was found gone */
 };
+
+enum { PLACE_NONE = 0xffffffff };
 
 /* What is known of one number of one table: the handle that is open, and the last that was. */
 struct handle {
 	int32_t number;
+	uint32_t place; /* index into process.places of the process that counts it (model_place());
+			   PLACE_NONE: before tracing, or opened by another process */
+	const char *type;    /* NULL: not known */
+	const char *name;    /* owned by the model; NULL: not known */
+	uint64_t touched_ns; /* the last event about this number */
+	struct handle_moment opened;
+	struct handle_moment closed;        /* of the last close of this number; time_ns 0: never */
+	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
 	bool open;
 	bool cloexec;
-	enum handle_origin origin; /* of the open one, or of the last one */
-	const char *type;	   /* NULL: not known */
-	const char *name;	   /* interned; NULL: not known */
-	struct handle_moment opened;
-	struct handle_moment closed; /* of the last close of this number; time_ns 0: never */
-	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
-	enum close_cause closed_by;
-	uint32_t place; /* index into process.places of the process that counts it */
+	enum handle_origin origin : 8; /* of the open one, or of the last one */
+	enum close_cause closed_by : 8;
+	uint8_t doubt; /* the model's: the last comparison with the truth found a difference */
+	bool awaited;  /* the model's: its opening by the parent is not recorded yet */
 };
 
 /* One opening place: a (type, opening stack, origin) of one process. */
@@ -63,15 +69,15 @@ struct place {
 	const char *type; /* NULL: not known */
 	uint32_t stack_id;
 	enum handle_origin origin;
-	uint64_t opened, closed; /* counts since tracing began; open now = opened - closed */
-	uint64_t open_most;	 /* largest number open at once */
+	uint64_t opened, closed;    /* counts since tracing began; open now = opened - closed */
+	uint64_t open_most;         /* largest number open at once */
 	uint64_t first_ns, last_ns; /* first and last opening */
 };
 
 enum bad_reference_kind {
-	BAD_DOUBLE_CLOSE = 1,	 /* close of a number that was closed before */
+	BAD_DOUBLE_CLOSE = 1,    /* close of a number that was closed before */
 	BAD_USE_AFTER_CLOSE = 2, /* any other call on such a number */
-	BAD_NEVER_OPENED = 3,	 /* the number was never seen open */
+	BAD_NEVER_OPENED = 3,    /* the number was never seen open */
 };
 
 /* Equal ones (handle, call, kind, the three stacks) are one with a count. */
@@ -80,8 +86,8 @@ struct bad_reference {
 	uint32_t call; /* system call number; fd_syscalls_name() */
 	enum bad_reference_kind kind;
 	uint64_t count;
-	struct handle_moment now;     /* the latest */
-	struct handle_moment closed;  /* time_ns 0: not seen */
+	struct handle_moment now;    /* the latest */
+	struct handle_moment closed; /* time_ns 0: not seen */
 	struct handle_moment opened;
 };
 
@@ -96,8 +102,8 @@ struct process {
 			    reconciling */
 	uint64_t events;
 	uint64_t truncated_stacks; /* counted by model_stack_ended() */
-	uint64_t stack_ends[8];	   /* by enum stack_end */
-	uint64_t reconciled;	   /* handles that a comparison with the truth added or removed */
+	uint64_t stack_ends[8];    /* by enum stack_end */
+	uint64_t reconciled;       /* handles that a comparison with the truth added or removed */
 	ARRAY(struct place) places;
 	ARRAY(struct bad_reference) bad_references;
 	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
@@ -160,8 +166,8 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 
 /* The end of a thread (its own table goes), or of a process: what it has open stays for the
  * report; `fds` (NULL: not told) corrects it first. */
-void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags,
-		int32_t status, const struct event_data *fds);
+void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags, int32_t status,
+		const struct event_data *fds);
 
 /* Events were lost: every living process is incomplete. */
 void model_lost(struct model *model);
@@ -195,6 +201,25 @@ void model_open_handles(const struct model *model, const struct process *process
 /* The number's record in the leader's table, open or closed before; NULL: never seen. */
 const struct handle *model_handle(const struct model *model, const struct process *process,
 				  int32_t number);
+
+/* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
+const struct place *model_place(const struct model *model, const struct process *process,
+				const struct handle *handle);
+
+/*
+ * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad
+ * reference, nothing lost) are forgotten: here is what they add to the totals.
+ */
+struct forgotten {
+	uint64_t processes;
+	uint64_t events;
+	uint64_t truncated_stacks;
+	uint64_t stack_ends[8]; /* by enum stack_end */
+	uint64_t reconciled;
+};
+
+const struct forgotten *model_forgotten_totals(const struct model *model);
+uint64_t model_forgotten(const struct model *model); /* their number */
 
 size_t model_bytes(const struct model *model);
 
