@@ -28,12 +28,12 @@ enum handle_origin {
 	ORIGIN_UNKNOWN = 4,   /* events were lost, or no system call of the process made it */
 };
 
-/* One moment of a handle's life. time_ns 0: it was not seen. */
+/* One moment of a handle's life. time_ns 0: it was not seen. Packed: there are many. */
 struct handle_moment {
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	int32_t pid, tid; /* who did it */
 	uint32_t stack_id;
-};
+} __attribute__((packed, aligned(4)));
 
 /* What closed a handle. */
 enum close_cause {
@@ -43,19 +43,25 @@ enum close_cause {
 	CLOSED_UNSEEN = 3,  /* it was found gone */
 };
 
+enum { PLACE_NONE = 0xffffffff };
+
 /* What is known of one number of one table: the handle that is open, and the last that was. */
 struct handle {
 	int32_t number;
-	bool open;
-	bool cloexec;
-	enum handle_origin origin; /* of the open one, or of the last one */
-	const char *type;          /* NULL: not known */
-	const char *name;          /* interned; NULL: not known */
+	uint32_t place; /* index into process.places of the process that counts it (model_place());
+			   PLACE_NONE: before tracing, or opened by another process */
+	const char *type;    /* NULL: not known */
+	const char *name;    /* owned by the model; NULL: not known */
+	uint64_t touched_ns; /* the last event about this number */
 	struct handle_moment opened;
 	struct handle_moment closed;        /* of the last close of this number; time_ns 0: never */
 	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
-	enum close_cause closed_by;
-	uint32_t place; /* index into process.places of the process that counts it */
+	bool open;
+	bool cloexec;
+	enum handle_origin origin : 8; /* of the open one, or of the last one */
+	enum close_cause closed_by : 8;
+	uint8_t doubt; /* the model's: the last comparison with the truth found a difference */
+	bool awaited;  /* the model's: its opening by the parent is not recorded yet */
 };
 
 /* One opening place: a (type, opening stack, origin) of one process. */
@@ -195,6 +201,25 @@ void model_open_handles(const struct model *model, const struct process *process
 /* The number's record in the leader's table, open or closed before; NULL: never seen. */
 const struct handle *model_handle(const struct model *model, const struct process *process,
 				  int32_t number);
+
+/* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
+const struct place *model_place(const struct model *model, const struct process *process,
+				const struct handle *handle);
+
+/*
+ * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad
+ * reference, nothing lost) are forgotten: here is what they add to the totals.
+ */
+struct forgotten {
+	uint64_t processes;
+	uint64_t events;
+	uint64_t truncated_stacks;
+	uint64_t stack_ends[8]; /* by enum stack_end */
+	uint64_t reconciled;
+};
+
+const struct forgotten *model_forgotten_totals(const struct model *model);
+uint64_t model_forgotten(const struct model *model); /* their number */
 
 size_t model_bytes(const struct model *model);
 

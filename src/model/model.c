@@ -1,0 +1,314 @@
+/*
+ * Owns the model: applies handle operations to the tables. Forks are in family.c, closes in
+ * close.c, the truth in observe.c.
+ */
+#include "model/model.h"
+
+#include "base/alloc.h"
+#include "model/model_private.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct model *model_new(const struct model_observer *observer)
+{
+	struct model *model = xcalloc(1, sizeof(*model));
+
+	if (observer)
+		model->observer = *observer;
+	return model;
+}
+
+void model_free(struct model *model)
+{
+	if (!model)
+		return;
+	map_each (entry, &model->tables)
+		handle_table_free((struct handle_table *)(uintptr_t)entry->value);
+	map_each (entry, &model->tasks)
+		free((void *)(uintptr_t)entry->value);
+	array_each (record, &model->processes)
+		process_free(*record);
+	map_fini(&model->tables);
+	map_fini(&model->tasks);
+	map_fini(&model->by_pid);
+	array_fini(&model->processes);
+	array_fini(&model->awaited);
+	strtab_fini(&model->types);
+	free(model);
+}
+
+struct handle_moment moment_of(const struct actor *actor)
+{
+	return (struct handle_moment){.time_ns = actor->time_ns,
+				      .pid = actor->pid,
+				      .tid = actor->tid,
+				      .stack_id = actor->stack_id};
+}
+
+static void trace(struct model *model, enum trace_kind kind, const struct handle *handle,
+		  const struct handle_moment *moment)
+{
+	if (model->observer.trace)
+		model->observer.trace(model->observer.context, kind, moment->pid, handle->number,
+				      moment);
+}
+
+void handle_shut(struct model *model, struct handle_table *table, struct handle *handle,
+		 const struct handle_moment *moment, enum close_cause cause)
+{
+	handle->open = false;
+	handle->cloexec = false;
+	handle->closed = *moment;
+	handle->closed_opened = handle->opened;
+	handle->closed_by = cause;
+	if (table->owner)
+		place_close(table->owner, handle);
+	trace(model, TRACE_CLOSE, handle, moment);
+}
+
+/* A number that is open, as somebody else than a system call of the process told. */
+struct handle *handle_found(struct model *model, struct handle_table *table, int32_t number,
+			    enum handle_origin origin, const char *type)
+{
+	struct handle *handle = handle_table_put(table, number);
+
+	handle->open = true;
+	handle->cloexec = false;
+	handle->origin = origin;
+	handle->opened = (struct handle_moment){0};
+	handle->doubt = 0;
+	handle->awaited = false;
+	handle->type = type ? strtab_intern(&model->types, type) : NULL;
+	handle_set_name(handle, NULL, 0);
+	if (table->owner)
+		place_open(table->owner, handle);
+	return handle;
+}
+
+static void open_one(struct model *model, const struct actor *actor, struct handle_table *table,
+		     const struct handle_op *op)
+{
+	struct handle_moment now = moment_of(actor);
+	const struct handle *source =
+	    op->kind == HANDLE_DUPLICATE ? handle_table_get(table, op->source) : NULL;
+	struct handle *handle = handle_table_put(table, op->number);
+	const char *type = op->type ? strtab_intern(&model->types, op->type) : NULL;
+
+	if (source == handle || (source && !source->open))
+		source = NULL;
+	if (handle->open)
+		handle_shut(model, table, handle, &now,
+			    op->kind == HANDLE_DUPLICATE ? CLOSED_BY_DUP : CLOSED_UNSEEN);
+	handle->open = true;
+	handle->cloexec = op->cloexec;
+	handle->origin = op->kind == HANDLE_RECEIVE ? ORIGIN_RECEIVED : ORIGIN_OPENED;
+	handle->opened = now;
+	handle->touched_ns = actor->time_ns;
+	handle->doubt = 0;
+	handle->awaited = false;
+	handle->type = source ? source->type : type;
+	if (source)
+		handle_set_name(handle, source->name, source->name ? strlen(source->name) : 0);
+	else
+		handle_set_name(handle, op->name, op->name_bytes);
+	if (table->owner)
+		place_open(table->owner, handle);
+	trace(model, TRACE_OPEN, handle, &now);
+	if (model->awaited.count)
+		awaited_arrived(model, table, handle, actor->time_ns);
+}
+
+struct cloexec_setting {
+	uint64_t time_ns;
+	bool cloexec;
+};
+
+static void cloexec_one(void *context, struct handle *handle)
+{
+	const struct cloexec_setting *setting = context;
+
+	if (!handle->open)
+		return;
+	handle->cloexec = setting->cloexec;
+	handle->touched_ns = setting->time_ns;
+}
+
+static void unshare(struct model *model, const struct actor *actor, struct process_record *record)
+{
+	struct handle_table *table = task_table(model, record, actor->tid), *own;
+	bool only_user = table == record->table && actor->tid == actor->pid && !record->threads;
+
+	if (table->refs == 1 && (only_user || table != record->table))
+		return;
+	own = table_copy(model, table, record, false);
+	if (only_user) { /* shared with another process */
+		record->table = own;
+		table_release(model, table, record);
+		return;
+	}
+	task_own(model, record, actor->tid, own, actor->time_ns);
+}
+
+/* The kernel said EBADF. Of a number that is open: another argument, or opened for reading only. */
+static void bad_reference(struct model *model, const struct actor *actor,
+			  struct process_record *record, int32_t number)
+{
+	const struct handle_table *table = task_table(model, record, actor->tid);
+	const struct handle *handle = handle_table_get(table, number);
+	struct bad_reference bad = {.number = number,
+				    .call = actor->call,
+				    .kind = BAD_NEVER_OPENED,
+				    .count = 1,
+				    .now = moment_of(actor)};
+
+	if (handle && handle->open)
+		return;
+	if (handle && handle->closed.time_ns) {
+		bad.kind = BAD_USE_AFTER_CLOSE;
+		bad.closed = handle->closed;
+		bad.opened = handle->closed_opened;
+	} else if (!table->complete || record->public.incomplete) {
+		return;
+	}
+	bad_reference_add(model, record, &bad);
+}
+
+void model_apply(struct model *model, const struct actor *actor, const struct handle_op *op)
+{
+	struct process_record *record = process_of(model, actor);
+	struct cloexec_setting setting = {actor->time_ns, op->cloexec};
+
+	if (op->kind != HANDLE_CLOSE_FAILED)
+		close_settle(model, record, actor->tid);
+	switch (op->kind) {
+	case HANDLE_OPEN:
+	case HANDLE_DUPLICATE:
+	case HANDLE_RECEIVE:
+		if (op->number >= 0)
+			open_one(model, actor, task_table(model, record, actor->tid), op);
+		break;
+	case HANDLE_CLOSE:
+		close_begin(model, actor, record, op);
+		break;
+	case HANDLE_CLOSE_FAILED:
+		close_failed(model, actor, record, op);
+		break;
+	case HANDLE_CLOSE_RANGE:
+		close_range_begin(model, actor, record, op);
+		break;
+	case HANDLE_CLOEXEC:
+		handle_table_each(task_table(model, record, actor->tid), op->number, op->last,
+				  false, cloexec_one, &setting);
+		break;
+	case HANDLE_UNSHARE:
+		unshare(model, actor, record);
+		break;
+	case HANDLE_BAD_REFERENCE:
+		bad_reference(model, actor, record, op->number);
+		break;
+	case HANDLE_RECONCILE:
+		record->public.incomplete = true;
+		break;
+	}
+}
+
+void model_lost(struct model *model)
+{
+	array_each (record, &model->processes)
+		if (!(*record)->public.exited)
+			(*record)->public.incomplete = true;
+}
+
+void model_stack_ended(struct model *model, int32_t pid, int end)
+{
+	struct process_record *record = map_get_pointer(&model->by_pid, (uint32_t)pid);
+
+	if (!record || end < 0 || end >= 8)
+		return;
+	record->public.stack_ends[end]++;
+	record->public.truncated_stacks += end == 1; /* STACK_END_TRUNCATED */
+}
+
+struct telling {
+	void (*each)(void *context, const struct handle *handle);
+	void *context;
+};
+
+static void tell_open(void *context, struct handle *handle)
+{
+	struct telling *telling = context;
+
+	if (handle->open)
+		telling->each(telling->context, handle);
+}
+
+void model_open_handles(const struct model *model, const struct process *process,
+			void (*each)(void *context, const struct handle *handle), void *context)
+{
+	const struct process_record *record = (const struct process_record *)process;
+	struct telling telling = {each, context};
+	const struct handle_table *leader = task_table(model, record, process->pid);
+
+	if (process->exited)
+		leader = record->table;
+	handle_table_each(leader, 0, INT32_MAX, true, tell_open, &telling);
+	if (leader != record->table)
+		handle_table_each(record->table, 0, INT32_MAX, true, tell_open, &telling);
+	array_each (tid, &record->own_tables) {
+		const struct task *task = task_find(model, process->pid, *tid);
+
+		if (task && task->table && task->table != leader)
+			handle_table_each(task->table, 0, INT32_MAX, true, tell_open, &telling);
+	}
+	array_each (table, &record->ended)
+		handle_table_each(*table, 0, INT32_MAX, true, tell_open, &telling);
+}
+
+const struct handle *model_handle(const struct model *model, const struct process *process,
+				  int32_t number)
+{
+	const struct process_record *record = (const struct process_record *)process;
+
+	return handle_table_get(
+	    process->exited ? record->table : task_table(model, record, process->pid), number);
+}
+
+const struct place *model_place(const struct model *model, const struct process *process,
+				const struct handle *handle)
+{
+	const struct place *place;
+
+	(void)model;
+	if (handle->place >= process->places.count)
+		return NULL;
+	place = &process->places.data[handle->place];
+	return place->stack_id == handle->opened.stack_id && place->type == handle->type ? place
+											 : NULL;
+}
+
+size_t model_bytes(const struct model *model)
+{
+	size_t bytes = sizeof(*model);
+
+	bytes += model->by_pid.capacity * sizeof(struct map_entry);
+	bytes += model->tables.capacity * sizeof(struct map_entry);
+	bytes += model->tasks.capacity * sizeof(struct map_entry);
+	bytes += model->tasks.count * sizeof(struct task);
+	bytes += model->awaited.capacity * sizeof(struct awaited);
+	bytes += model->processes.capacity * sizeof(void *);
+	map_each (entry, &model->tables)
+		bytes += handle_table_bytes((struct handle_table *)(uintptr_t)entry->value);
+	array_each (item, &model->processes) {
+		const struct process_record *record = *item;
+
+		bytes += sizeof(*record);
+		bytes += record->public.places.capacity * sizeof(struct place);
+		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
+		bytes += record->place_index.capacity * sizeof(struct map_entry);
+		bytes += record->bad_index.capacity * sizeof(struct map_entry);
+		bytes += record->own_tables.capacity * sizeof(int32_t);
+	}
+	return bytes;
+}

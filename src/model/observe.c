@@ -1,0 +1,127 @@
+/*
+ * Owns the comparison of a table with the truth. A difference is believed when it is found twice in
+ * a row, since an event about the number may still be on its way.
+ */
+#include "model/model_private.h"
+
+#include <limits.h>
+#include <string.h>
+
+enum doubt { DOUBT_NONE = 0, DOUBT_MISSING = 1, DOUBT_EXTRA = 2 };
+
+struct comparing {
+	struct model *model;
+	struct process_record *record;
+	struct handle_table *table;
+	struct map seen;
+	uint64_t begin_ns, end_ns;
+	uint32_t differ;
+	bool attaching;
+};
+
+enum handle_origin origin_of_unseen(const struct handle_table *table)
+{
+	if (table->complete)
+		return ORIGIN_UNKNOWN;
+	return table->owner && table->owner->forked ? ORIGIN_INHERITED : ORIGIN_BEFORE_TRACING;
+}
+
+static void fill_in(struct comparing *comparing, struct handle *handle,
+		    const struct observed_handle *truth)
+{
+	handle->cloexec = truth->cloexec;
+	handle->doubt = DOUBT_NONE;
+	if (!handle->type && truth->type) {
+		const char *type = strtab_intern(&comparing->model->types, truth->type);
+
+		if (comparing->table->owner)
+			place_retype(comparing->table->owner, handle, type);
+		else
+			handle->type = type;
+	}
+	if (!handle->name && truth->name)
+		handle_set_name(handle, truth->name, strlen(truth->name));
+}
+
+static void compare_observed(struct comparing *comparing, const struct observed_handle *truth)
+{
+	struct handle *handle = handle_table_get(comparing->table, truth->number);
+
+	if (handle && handle->touched_ns >= comparing->begin_ns) {
+		comparing->differ++;
+		return;
+	}
+	if (handle && handle->open) {
+		fill_in(comparing, handle, truth);
+		return;
+	}
+	handle = handle_table_put(comparing->table, truth->number);
+	if (handle->doubt != DOUBT_MISSING) {
+		handle->doubt = DOUBT_MISSING;
+		comparing->differ++;
+		return;
+	}
+	handle->touched_ns = comparing->begin_ns - 1;
+	handle = handle_found(comparing->model, comparing->table, truth->number,
+			      origin_of_unseen(comparing->table), truth->type);
+	fill_in(comparing, handle, truth);
+	comparing->record->public.reconciled += !comparing->attaching;
+}
+
+/* Records that the truth does not have. */
+static void compare_unobserved(void *context, struct handle *handle)
+{
+	struct comparing *comparing = context;
+	struct handle_moment moment = {.time_ns = comparing->end_ns,
+				       .pid = comparing->record->public.pid,
+				       .tid = comparing->record->public.pid};
+
+	if (map_get(&comparing->seen, (uint32_t)handle->number))
+		return;
+	if (handle->touched_ns >= comparing->begin_ns) {
+		comparing->differ++;
+	} else if (!handle->open) {
+		handle->doubt = DOUBT_NONE;
+	} else if (handle->doubt != DOUBT_EXTRA) {
+		handle->doubt = DOUBT_EXTRA;
+		comparing->differ++;
+	} else {
+		handle->doubt = DOUBT_NONE;
+		handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN);
+		comparing->record->public.reconciled += !comparing->attaching;
+	}
+}
+
+uint32_t model_observe(struct model *model, int32_t pid, const struct observed_handle *handles,
+		       size_t handles_n, uint64_t begin_ns, uint64_t end_ns)
+{
+	struct process_record *record = process_find(model, pid);
+	struct comparing comparing = {
+	    .model = model, .record = record, .begin_ns = begin_ns, .end_ns = end_ns};
+
+	if (!record)
+		return 0;
+	comparing.table = task_table(model, record, pid);
+	comparing.attaching = !comparing.table->complete;
+	for (size_t i = 0; i < handles_n; i++)
+		if (handles[i].number >= 0)
+			*map_put(&comparing.seen, (uint32_t)handles[i].number) = 1;
+	handle_table_each(comparing.table, 0, INT32_MAX, false, compare_unobserved, &comparing);
+	for (size_t i = 0; i < handles_n; i++)
+		if (handles[i].number >= 0)
+			compare_observed(&comparing, &handles[i]);
+	map_fini(&comparing.seen);
+	if (!comparing.differ) {
+		comparing.table->complete = true;
+		record->public.incomplete = false;
+	}
+	return comparing.differ;
+}
+
+void model_attached(struct model *model, int32_t pid)
+{
+	struct process_record *record = process_find(model, pid);
+
+	if (record)
+		task_table(model, record, pid)->complete = true;
+}

@@ -1,0 +1,596 @@
+/*
+ * model/fd_syscalls: the plan and the decoding of every row, and a differential test against the
+ * kernel: real calls, each told to a model, which must then hold exactly what /proc/self/fd has.
+ */
+#include "base/array.h"
+#include "event/codec.h"
+#include "model/fd_syscalls.h"
+#include "model/fd_syscalls_table.h"
+#include "model/model.h"
+#include "os/procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static struct handle_op ops[HANDLE_OPS_MAX];
+
+struct buffer {
+	struct event_data data;
+	uint8_t bytes[4096];
+};
+
+static struct buffer buffer;
+
+static const struct event_data *data_make(uint32_t kind, const void *bytes, uint32_t size)
+{
+	buffer.data = (struct event_data){.header.type = EVENT_DATA, .kind = kind, .size = size};
+	memcpy(buffer.bytes, bytes, size);
+	return &buffer.data;
+}
+
+static struct event_syscall call_make(uint32_t number, enum event_phase phase, int64_t result,
+				      uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	return (struct event_syscall){.header.type = EVENT_SYSCALL,
+				      .number = number,
+				      .phase = phase,
+				      .result = result,
+				      .args = {a0, a1, a2, a3}};
+}
+
+/* Every row gives a descriptor with the right type, and close-on-exec as the row's flag says. */
+static void test_rows_open(void **state)
+{
+	static const struct {
+		const char *name, *type;
+		int flag_arg; /* -1: never, -2: always */
+		uint64_t flag;
+	} truth[] = {
+	    {"open", "file", 1, O_CLOEXEC},
+	    {"creat", "file", -1, 0},
+	    {"openat", "file", 2, O_CLOEXEC},
+	    {"open_by_handle_at", "file", 2, O_CLOEXEC},
+	    {"open_tree", "file", 2, O_CLOEXEC},
+	    {"open_tree_attr", "file", 2, O_CLOEXEC},
+	    {"fsopen", "fscontext", 1, 1},
+	    {"fsmount", "file", 1, 1},
+	    {"fspick", "fscontext", 2, 1},
+	    {"mq_open", "mqueue", -2, 0},
+	    {"memfd_create", "memfd", 1, 1},
+	    {"memfd_secret", "memfd", 0, O_CLOEXEC},
+	    {"socket", "socket", 1, SOCK_CLOEXEC},
+	    {"accept", "socket", -1, 0},
+	    {"accept4", "socket", 3, SOCK_CLOEXEC},
+	    {"eventfd", "eventfd", -1, 0},
+	    {"eventfd2", "eventfd", 1, O_CLOEXEC},
+	    {"epoll_create", "epoll", -1, 0},
+	    {"epoll_create1", "epoll", 0, O_CLOEXEC},
+	    {"timerfd_create", "timerfd", 1, O_CLOEXEC},
+	    {"inotify_init", "inotify", -1, 0},
+	    {"inotify_init1", "inotify", 0, O_CLOEXEC},
+	    {"fanotify_init", "fanotify", 0, 1},
+	    {"userfaultfd", "userfaultfd", 0, O_CLOEXEC},
+	    {"perf_event_open", "perf", 4, 8},
+	    {"io_uring_setup", "io_uring", -2, 0},
+	    {"pidfd_open", "pidfd", -2, 0},
+	    {"pidfd_getfd", NULL, -2, 0},
+	    {"landlock_create_ruleset", "landlock", -2, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(truth) / sizeof(*truth); i++) {
+		uint32_t number = 0;
+
+		while (
+		    number < PLAN_SYSCALLS_MAX &&
+		    (!fd_syscalls_name(number) || strcmp(fd_syscalls_name(number), truth[i].name)))
+			number++;
+		assert_true(number < PLAN_SYSCALLS_MAX);
+		for (int set = 0; set < 2; set++) {
+			struct event_syscall event = call_make(number, EVENT_LEAVE, 7, 0, 0, 0, 0);
+
+			if (set && truth[i].flag_arg >= 0)
+				event.args[truth[i].flag_arg] |= truth[i].flag;
+			assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+			assert_int_equal(ops[0].kind, HANDLE_OPEN);
+			assert_int_equal(ops[0].number, 7);
+			if (truth[i].type)
+				assert_string_equal(ops[0].type, truth[i].type);
+			assert_int_equal(ops[0].cloexec, truth[i].flag_arg == -2 ||
+							     (set && truth[i].flag_arg >= 0));
+			event.result = -ENOENT;
+			assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+			event.result = 7;
+			event.phase = EVENT_ENTER;
+			assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+		}
+	}
+}
+
+static size_t decode(uint32_t number, enum event_phase phase, int64_t result, uint64_t a0,
+		     uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	struct event_syscall event = call_make(number, phase, result, a0, a1, a2, a3);
+
+	return fd_syscalls_decode(&event, NULL, ops);
+}
+
+static void test_guarded(void **state)
+{
+	(void)state;
+	/* signalfd: only -1 makes a new one; a seccomp listener; a landlock version is no handle */
+	assert_int_equal(decode(SYS_signalfd4, EVENT_LEAVE, 5, UINT64_MAX, 0, 8, O_CLOEXEC), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_signalfd4, EVENT_LEAVE, 5, 5, 0, 8, 0), 0);
+	assert_int_equal(decode(SYS_signalfd, EVENT_LEAVE, 5, 0xffffffff, 0, 8, 0), 1);
+	assert_int_equal(decode(SYS_seccomp, EVENT_LEAVE, 5, 1, 8, 0, 0), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_seccomp, EVENT_LEAVE, 0, 1, 0, 0, 0), 0);
+	assert_int_equal(decode(SYS_seccomp, EVENT_LEAVE, 0, 2, 8, 0, 0), 0);
+	assert_int_equal(decode(444, EVENT_LEAVE, 5, 0, 0, 1, 0), 0);
+	assert_int_equal(decode(SYS_bpf, EVENT_LEAVE, 5, 0, 0, 0, 0), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_bpf, EVENT_LEAVE, 0, 1, 0, 0, 0), 0); /* MAP_LOOKUP_ELEM */
+	/* fcntl */
+	assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, 9, 5, F_DUPFD, 0, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_DUPLICATE);
+	assert_int_equal(ops[0].source, 5);
+	assert_false(ops[0].cloexec);
+	assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, 9, 5, F_DUPFD_CLOEXEC, 0, 0), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, 0, 5, F_SETFD, FD_CLOEXEC, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_CLOEXEC);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, 1, 5, F_GETFD, 0, 0), 0);
+	/* ioctl */
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, 0, 5, FIOCLEX, 0, 0), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, 0, 5, FIONCLEX, 0, 0), 1);
+	assert_false(ops[0].cloexec);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, 6, 5, TIOCGPTPEER, O_CLOEXEC, 0), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, 6, 5, TIOCGWINSZ, 0, 0), 0);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, 6, 5, 0x40182103, 0, 0), 0);
+	/* dup2 onto itself */
+	assert_int_equal(decode(SYS_dup2, EVENT_LEAVE, 5, 5, 5, 0, 0), 0);
+	assert_int_equal(decode(SYS_dup2, EVENT_LEAVE, 6, 5, 6, 0, 0), 1);
+	assert_int_equal(decode(SYS_dup3, EVENT_LEAVE, 6, 5, 6, O_CLOEXEC, 0), 1);
+	assert_true(ops[0].cloexec);
+	assert_int_equal(decode(SYS_unshare, EVENT_LEAVE, 0, 0x400, 0, 0, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_UNSHARE);
+	assert_int_equal(decode(SYS_unshare, EVENT_LEAVE, 0, 0x200, 0, 0, 0), 0);
+}
+
+static void test_close(void **state)
+{
+	(void)state;
+	assert_int_equal(decode(SYS_close, EVENT_ENTER, 0, 5, 0, 0, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_CLOSE);
+	assert_int_equal(decode(SYS_close, EVENT_LEAVE, 0, 5, 0, 0, 0), 0);
+	assert_int_equal(decode(SYS_close, EVENT_LEAVE, -EBADF, 5, 0, 0, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_CLOSE_FAILED);
+	assert_int_equal(ops[0].error, -EBADF);
+	assert_int_equal(decode(436, EVENT_ENTER, 0, 3, UINT_MAX, 0, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_CLOSE_RANGE);
+	assert_int_equal(ops[0].last, INT32_MAX);
+	assert_int_equal(decode(436, EVENT_ENTER, 0, 3, 9, 4, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_CLOEXEC);
+	assert_int_equal(decode(436, EVENT_ENTER, 0, 3, 9, 2, 0), 2);
+	assert_int_equal(ops[0].kind, HANDLE_UNSHARE);
+	assert_int_equal(ops[1].kind, HANDLE_CLOSE_RANGE);
+	assert_int_equal(decode(436, EVENT_ENTER, 0, 3, 9, 8, 0), 0);
+	assert_int_equal(decode(436, EVENT_ENTER, 0, 9, 3, 0, 0), 0);
+	assert_int_equal(decode(436, EVENT_LEAVE, -EINVAL, 9, 3, 0, 0), 0);
+	assert_int_equal(decode(436, EVENT_LEAVE, -ENOMEM, 3, 9, 2, 0), 1);
+	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
+}
+
+static void test_out(void **state)
+{
+	struct event_syscall event = call_make(SYS_pipe2, EVENT_LEAVE, 0, 1, O_CLOEXEC, 0, 0);
+
+	(void)state;
+	event.out[0] = 3;
+	event.out[1] = 4;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 2);
+	assert_int_equal(ops[1].number, 4);
+	assert_true(ops[1].cloexec);
+	assert_string_equal(ops[0].type, "pipe");
+	event = call_make(SYS_socketpair, EVENT_LEAVE, 0, 1, SOCK_STREAM, 0, 0);
+	event.out[1] = 1;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 2);
+	assert_string_equal(ops[0].type, "socket");
+	event.out[1] = 0; /* could not be read */
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
+	event = call_make(SYS_clone, EVENT_LEAVE, 77, 0x1000, 0, 0, 0);
+	event.out[0] = 6;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_true(ops[0].cloexec);
+	event.result = 0; /* in the child */
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+	event = call_make(435, EVENT_LEAVE, 77, 0, 0, 0, 0);
+	event.out[0] = 0x1000;
+	event.out[1] = 6;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_int_equal(ops[0].number, 6);
+	event.out[0] = 0;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+	event = call_make(SYS_getsockopt, EVENT_LEAVE, 0, 3, SOL_SOCKET, 77, 0);
+	event.out[0] = 6;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_string_equal(ops[0].type, "pidfd");
+	event.args[1] = 6;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+	event = call_make(437, EVENT_LEAVE, 6, 0, 0, 0, 0);
+	event.out[0] = O_CLOEXEC;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_true(ops[0].cloexec);
+}
+
+static void test_control(void **state)
+{
+	union {
+		char bytes[256];
+		struct cmsghdr header;
+	} control = {0};
+	struct cmsghdr *header = &control.header;
+	int fds[3] = {5, 6, 7}, pidfd = 9;
+	struct event_syscall event =
+	    call_make(SYS_recvmsg, EVENT_LEAVE, 1, 3, 0, MSG_CMSG_CLOEXEC, 0);
+
+	(void)state;
+	*header = (struct cmsghdr){CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(header), fds, sizeof(fds));
+	header = (struct cmsghdr *)(control.bytes + CMSG_SPACE(sizeof(fds)));
+	*header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, 4};
+	memcpy(CMSG_DATA(header), &pidfd, sizeof(int));
+	for (uint32_t end = 0; end < 2; end++) { /* the last one's padding may be missing */
+		uint32_t size = CMSG_SPACE(sizeof(fds)) + (end ? CMSG_LEN(4) : CMSG_SPACE(4));
+		const struct event_data *data = data_make(EVENT_DATA_CONTROL, &control, size);
+
+		assert_int_equal(fd_syscalls_decode(&event, data, ops), 4);
+		assert_int_equal(ops[2].kind, HANDLE_RECEIVE);
+		assert_int_equal(ops[2].number, 7);
+		assert_true(ops[2].cloexec);
+		assert_int_equal(ops[3].kind, HANDLE_OPEN);
+		assert_string_equal(ops[3].type, "pidfd");
+		buffer.data.header.flags = EVENT_DATA_CUT;
+		assert_int_equal(fd_syscalls_decode(&event, data, ops), 5);
+		assert_int_equal(ops[4].kind, HANDLE_RECONCILE);
+	}
+	/* lying lengths */
+	control.header.cmsg_len = SIZE_MAX;
+	assert_int_equal(
+	    fd_syscalls_decode(&event, data_make(EVENT_DATA_CONTROL, &control, 64), ops), 1);
+	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
+	control.header.cmsg_len = 3;
+	assert_int_equal(
+	    fd_syscalls_decode(&event, data_make(EVENT_DATA_CONTROL, &control, 64), ops), 1);
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
+}
+
+static void test_plan(void **state)
+{
+	static struct plan plan, with_bad;
+
+	(void)state;
+	fd_syscalls_plan(&plan, false);
+	fd_syscalls_plan(&with_bad, true);
+	assert_int_equal(plan.calls[SYS_close].when, PLAN_ENTER | PLAN_LEAVE_FAILED);
+	assert_int_equal(with_bad.calls[SYS_close].when, PLAN_ENTER | PLAN_LEAVE_FAILED);
+	assert_int_equal(plan.calls[SYS_read].when, 0);
+	assert_int_equal(with_bad.calls[SYS_read].when, PLAN_LEAVE_EBADF);
+	assert_int_equal(with_bad.calls[SYS_mmap].fd_arg, 4);
+	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg, 0);
+	assert_int_equal(with_bad.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_EBADF);
+	assert_int_equal(plan.calls[SYS_openat].data, PLAN_DATA_PATH);
+	assert_int_equal(plan.calls[SYS_openat].data_arg, 1);
+	assert_int_equal(plan.calls[SYS_fcntl].guard, PLAN_GUARD_SET);
+	assert_int_equal(plan.calls[SYS_getpid].when, 0);
+	assert_int_equal(plan.calls[SYS_getpid].fd_arg, PLAN_NO_ARG);
+	for (uint32_t i = 0; i < fd_syscalls_table_n; i++) {
+		const struct fd_syscall *row = &fd_syscalls_table[i];
+
+		assert_true(row->number < PLAN_SYSCALLS_MAX);
+		assert_string_equal(fd_syscalls_name(row->number), row->name); /* no two alike */
+		if (row->fd_arg == PLAN_NO_ARG)
+			continue;
+		struct event_syscall event =
+		    call_make(row->number, EVENT_LEAVE, -EBADF, 11, 11, 11, 11);
+
+		event.args[4] = event.args[5] = 11;
+		if (row->does == FD_CLOSE)
+			continue;
+		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
+				 1 + (row->fd_arg2 != PLAN_NO_ARG));
+		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
+		assert_int_equal(ops[0].number, 11);
+		event.args[row->fd_arg] = (uint64_t)AT_FDCWD;
+		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
+				 row->fd_arg2 != PLAN_NO_ARG);
+	}
+}
+
+static void test_path(void **state)
+{
+	struct event_syscall event = call_make(SYS_openat, EVENT_LEAVE, 5, 0, 0, 0, 0);
+
+	(void)state;
+	assert_int_equal(
+	    fd_syscalls_decode(&event, data_make(EVENT_DATA_PATH, "/etc/x\0junk", 11), ops), 1);
+	assert_int_equal(ops[0].name_bytes, 6);
+	assert_string_equal(ops[0].type, "file");
+	assert_int_equal(
+	    fd_syscalls_decode(&event, data_make(EVENT_DATA_PATH, "/dev/null", 9), ops), 1);
+	assert_int_equal(ops[0].name_bytes, 9);
+	assert_string_equal(ops[0].type, "device");
+	event.result = INT64_MAX;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
+}
+
+/* --- the differential test --- */
+
+static struct model *model;
+static uint64_t now;
+static const struct plan *plan;
+
+static bool guard_passes(const struct syscall_plan *call, const struct event_syscall *event)
+{
+	uint32_t value = (uint32_t)event->args[call->guard_arg];
+
+	switch (call->guard) {
+	case PLAN_GUARD_MASK:
+		return event->args[call->guard_arg] & call->guard_value;
+	case PLAN_GUARD_EQUAL:
+		return value == call->guard_value;
+	case PLAN_GUARD_SET:
+		for (uint32_t i = 0; i < plan->guard_values_n; i++)
+			if (plan->guard_values[i].number == event->number &&
+			    plan->guard_values[i].value == value)
+				return true;
+		return false;
+	default:
+		return true;
+	}
+}
+
+static void tell(const struct event_syscall *event, const struct event_data *data)
+{
+	struct actor actor = {getpid(), getpid(), ++now, 1, event->number};
+	size_t n = fd_syscalls_decode(event, data, ops);
+
+	for (size_t i = 0; i < n; i++)
+		model_apply(model, &actor, &ops[i]);
+}
+
+/* Does the call for real and tells the model what a collector would have recorded by the plan. */
+static long real(long number, long a0, long a1, long a2, long a3)
+{
+	struct event_syscall event = call_make(number, EVENT_ENTER, 0, a0, a1, a2, a3);
+	const struct syscall_plan *call = &plan->calls[number];
+	const struct event_data *data = NULL;
+	long result;
+
+	if (call->when & PLAN_ENTER)
+		tell(&event, NULL);
+	result = syscall(number, a0, a1, a2, a3, 0, 0);
+	if (result < 0)
+		result = -errno;
+	event.phase = EVENT_LEAVE;
+	event.result = result;
+	if (call->out == PLAN_OUT_INT || call->out == PLAN_OUT_INT_PAIR) {
+		const int *from = (const int *)(event.args[call->out_arg] + call->out_offset);
+
+		if ((uintptr_t)from > 65536) {
+			event.out[0] = (uint32_t)from[0];
+			event.out[1] = call->out == PLAN_OUT_INT_PAIR ? (uint32_t)from[1] : 0;
+		}
+	}
+	if (call->data == PLAN_DATA_PATH)
+		data = data_make(EVENT_DATA_PATH, (const void *)event.args[call->data_arg],
+				 strlen((const char *)event.args[call->data_arg]));
+	if (call->data == PLAN_DATA_CONTROL && result >= 0) {
+		const struct msghdr *message = (const void *)event.args[call->data_arg];
+
+		data = data_make(EVENT_DATA_CONTROL, message->msg_control, message->msg_controllen);
+	}
+	if ((result >= 0 && call->when & PLAN_LEAVE_OK && guard_passes(call, &event)) ||
+	    (result < 0 && call->when & PLAN_LEAVE_FAILED && guard_passes(call, &event)) ||
+	    (result == -EBADF && call->when & PLAN_LEAVE_EBADF))
+		tell(&event, data);
+	return result;
+}
+
+struct held {
+	ARRAY(struct handle) handles;
+};
+
+static void hold(void *context, const struct handle *handle)
+{
+	struct held *held = context;
+
+	array_push(&held->handles, *handle);
+}
+
+static void compare_with_kernel(void)
+{
+	struct held held = {0};
+	struct procfs_fds fds = {0};
+	size_t at = 0;
+
+	assert_int_equal(procfs_fds(getpid(), &fds, NULL), 0);
+	model_open_handles(model, model_process(model, getpid()), hold, &held);
+	for (size_t i = 0; i < fds.numbers.count; i++) {
+		int32_t number = fds.numbers.data[i];
+		char link[PROCFS_LINK_MAX];
+		int flags = fcntl(number, F_GETFD);
+
+		if (flags < 0) /* the listing's own */
+			continue;
+		assert_true(at < held.handles.count);
+		assert_int_equal(held.handles.data[at].number, number);
+		assert_int_equal(held.handles.data[at].cloexec, !!(flags & FD_CLOEXEC));
+		assert_true(procfs_fd_link(getpid(), number, link) >= 0);
+		if (held.handles.data[at].type)
+			assert_string_equal(held.handles.data[at].type, procfs_link_type(link));
+		at++;
+	}
+	assert_int_equal(at, held.handles.count);
+	array_fini(&held.handles);
+	procfs_fds_fini(&fds);
+}
+
+static int32_t any_open(void)
+{
+	struct held held = {0};
+	int32_t number = 1000;
+
+	model_open_handles(model, model_process(model, getpid()), hold, &held);
+	for (size_t i = 0; i < held.handles.count; i++)
+		if (held.handles.data[i].number > 9 && (number == 1000 || rand() % 3 == 0))
+			number = held.handles.data[i].number;
+	array_fini(&held.handles);
+	return number;
+}
+
+static void pass_descriptors(int flags)
+{
+	int pair[2], fds[2] = {0, 0};
+	char byte = 'x';
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr header;
+	} control = {0};
+	struct iovec piece = {&byte, 1};
+	struct msghdr message = {.msg_iov = &piece,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+
+	if (real(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, (long)pair) < 0)
+		return;
+	control.header = (struct cmsghdr){CMSG_LEN(sizeof(fds)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	real(SYS_sendmsg, pair[0], (long)&message, 0, 0);
+	message.msg_controllen = sizeof(control);
+	real(SYS_recvmsg, pair[1], (long)&message, flags, 0);
+	real(SYS_close, pair[0], 0, 0, 0);
+	real(SYS_close, pair[1], 0, 0, 0);
+}
+
+static void one_step(void)
+{
+	int on = rand() % 2, pair[2], mask[2] = {0};
+	long flag = on ? O_CLOEXEC : 0;
+	struct {
+		uint64_t flags, mode, resolve;
+	} how = {flag | O_RDONLY, 0, 0};
+
+	/* clang-format off */
+	switch (rand() % 32) {
+	case 0: real(SYS_open, (long)"/dev/null", flag, 0, 0); break;
+	case 1: real(SYS_openat, AT_FDCWD, (long)"/proc/self/status", flag, 0); break;
+	case 2: real(437, AT_FDCWD, (long)"/proc/self/maps", (long)&how, sizeof(how)); break;
+	case 3: real(SYS_socket, AF_UNIX, SOCK_STREAM | flag, 0, 0); break;
+	case 4: real(SYS_socketpair, AF_UNIX, SOCK_DGRAM | flag, 0, (long)pair); break;
+	case 5: real(SYS_pipe, (long)pair, 0, 0, 0); break;
+	case 6: real(SYS_pipe2, (long)pair, flag, 0, 0); break;
+	case 7: real(SYS_eventfd, 0, 0, 0, 0); break;
+	case 8: real(SYS_eventfd2, 0, flag, 0, 0); break;
+	case 9: real(SYS_epoll_create, 1, 0, 0, 0); break;
+	case 10: real(SYS_epoll_create1, flag, 0, 0, 0); break;
+	case 11: real(SYS_timerfd_create, CLOCK_MONOTONIC, flag, 0, 0); break;
+	case 12: real(SYS_signalfd4, -1, (long)mask, 8, flag); break;
+	case 13: real(SYS_signalfd, any_open(), (long)mask, 8, 0); break;
+	case 14: real(SYS_inotify_init1, flag, 0, 0, 0); break;
+	case 15: real(SYS_inotify_init, 0, 0, 0, 0); break;
+	case 16: real(SYS_memfd_create, (long)"x", on, 0, 0); break;
+	case 17: real(434, getpid(), 0, 0, 0); break;
+	case 18: real(SYS_dup, any_open(), 0, 0, 0); break;
+	case 19: real(SYS_dup2, any_open(), on ? any_open() : 10 + rand() % 200, 0, 0); break;
+	case 20: real(SYS_dup3, any_open(), 10 + rand() % 200, flag, 0); break;
+	case 21: real(SYS_fcntl, any_open(), on ? F_DUPFD_CLOEXEC : F_DUPFD, rand() % 300, 0); break;
+	case 22: real(SYS_fcntl, any_open(), F_SETFD, on, 0); break;
+	case 23: real(SYS_ioctl, any_open(), on ? FIOCLEX : FIONCLEX, 0, 0); break;
+	case 24: pass_descriptors(on ? MSG_CMSG_CLOEXEC : 0); break;
+	case 25: real(436, 10 + rand() % 200, 20 + rand() % 200, on ? 4 : 0, 0); break;
+	case 26: real(SYS_creat, (long)"/dev/null", 0, 0, 0); break;
+	case 27: real(438, real(434, getpid(), 0, 0, 0), 0, 0, 0); break;
+	case 28: real(444, 0, 0, 1, 0); break;
+	case 29: real(SYS_read, 500, 0, 0, 0); break;
+	default: real(SYS_close, 10 + rand() % 200, 0, 0, 0); break;
+	}
+	/* clang-format on */
+	if (rand() % 2)
+		real(SYS_close, any_open(), 0, 0, 0);
+}
+
+static void test_against_kernel(void **state)
+{
+	static struct plan made;
+	unsigned seed = getenv("SEED") ? atoi(getenv("SEED")) : time(NULL);
+	struct procfs_fds fds = {0};
+
+	(void)state;
+	printf("seed %u\n", seed);
+	srand(seed);
+	fd_syscalls_plan(&made, true);
+	plan = &made;
+	model = model_new(NULL);
+	model_attach(model, getpid(), getppid(), ++now);
+	for (int number = 10; number < 400; number++)
+		close(number);
+	for (int number = 0; number < 10; number++) { /* 0..9 are open for good */
+		int flags = fcntl(number, F_GETFD);
+
+		if (flags < 0)
+			assert_int_equal(dup2(open("/dev/null", O_RDONLY), number), number);
+	}
+	assert_int_equal(procfs_fds(getpid(), &fds, NULL), 0);
+	for (size_t i = 0; i < fds.numbers.count; i++) {
+		int32_t number = fds.numbers.data[i];
+		struct handle_op op = {.kind = HANDLE_OPEN,
+				       .number = number,
+				       .cloexec = fcntl(number, F_GETFD) & FD_CLOEXEC};
+
+		if (fcntl(number, F_GETFD) >= 0)
+			model_apply(model, &(struct actor){getpid(), getpid(), ++now, 1, 0}, &op);
+	}
+	procfs_fds_fini(&fds);
+	model_attached(model, getpid());
+	compare_with_kernel();
+	for (int step = 0; step < 5000; step++) {
+		one_step();
+		compare_with_kernel();
+	}
+	assert_true(model_process(model, getpid())->bad_references.count > 0);
+	model_free(model);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_rows_open), cmocka_unit_test(test_guarded),
+	    cmocka_unit_test(test_close),     cmocka_unit_test(test_out),
+	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
+	    cmocka_unit_test(test_path),      cmocka_unit_test(test_against_kernel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
