@@ -32,7 +32,7 @@ struct unwinder_ops {
 				 struct frame frames[static STACK_FRAMES_MAX], uint32_t *frames_n);
 };
 
-extern const struct unwinder_ops unwinder_cfi;	/* our own */
+extern const struct unwinder_ops unwinder_cfi;  /* our own */
 extern const struct unwinder_ops unwinder_dwfl; /* elfutils': the oracle */
 
 #endif
