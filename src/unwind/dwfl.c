@@ -77,18 +77,18 @@ static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *out, void *c
 	return true;
 }
 
-/* DWARF register numbers: rbx 3, rbp 6, rsp 7, r12-r15 12-15. */
+/* DWARF register numbers: rbx 3, rbp 6, rsp 7, r12-r15 12-15, rip 16. */
 static bool set_initial_registers(Dwfl_Thread *thread, void *context)
 {
 	const struct unwinder *unwinder = context;
 	const struct event_registers *given = &unwinder->event->registers;
 	const Dwarf_Word frame[] = {given->bp, given->sp}, bx = given->bx;
-	const Dwarf_Word high[] = {given->r12, given->r13, given->r14, given->r15};
+	/* rip too: the rule of .plt asks for it. */
+	const Dwarf_Word high[] = {given->r12, given->r13, given->r14, given->r15, given->ip};
 
-	dwfl_thread_state_register_pc(thread, given->ip);
 	return dwfl_thread_state_registers(thread, 3, 1, &bx) &&
 	       dwfl_thread_state_registers(thread, 6, 2, frame) &&
-	       dwfl_thread_state_registers(thread, 12, 4, high);
+	       dwfl_thread_state_registers(thread, 12, 5, high);
 }
 
 static const Dwfl_Thread_Callbacks thread_callbacks = {

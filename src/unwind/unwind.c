@@ -207,7 +207,8 @@ static bool step_frame_pointer(struct walk *walk, enum stack_end *end)
 /* From a frame's registers to its caller's; false: the stack ends, as `end` says. */
 static bool step(struct walk *walk, const struct rule *rule, enum stack_end *end)
 {
-	uint64_t rsp = walk->registers.value[REGISTER_RSP], bad_address;
+	const uint64_t *value = walk->registers.value;
+	uint64_t rsp = value[REGISTER_RSP], rip = value[REGISTER_RIP], bad_address;
 	bool signal = rule->flags & RULE_SIGNAL;
 
 	if (rule->cfa == RULE_CFA_NONE && !(rule->flags & RULE_BOTTOM))
@@ -226,8 +227,12 @@ static bool step(struct walk *walk, const struct rule *rule, enum stack_end *end
 		*end = stack_copy_why(&walk->copy, bad_address);
 		return false;
 	}
-	/* A caller's frame lies above; only a signal may have come from another stack. */
-	if (!signal && walk->registers.value[REGISTER_RSP] <= rsp) {
+	/*
+	 * A caller's frame lies above; only a signal may have come from another stack, and only
+	 * where the return address is in a register (in vfork) does rsp stay.
+	 */
+	if (!signal && (value[REGISTER_RSP] < rsp ||
+			(value[REGISTER_RSP] == rsp && value[REGISTER_RIP] == rip))) {
 		*end = STACK_END_BAD_READ;
 		return false;
 	}
