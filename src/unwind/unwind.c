@@ -30,7 +30,7 @@ struct walk {
 };
 
 enum {
-	ENTRY_BYTES_MAX = 64,  /* _start and ld.so's _start are shorter */
+	ENTRY_BYTES_MAX = 16,  /* of ld.so's _start, up to behind its only call */
 	LEAF_BYTES_MAX = 4096, /* a function that has no frame is short */
 	CALL_BYTES = 5,        /* e8 rel32 */
 };

@@ -78,9 +78,8 @@ static void compare_program(char *const argv[])
 			printf("skipped: ptrace is not permitted\n");
 			skip();
 		}
-	printf("%s: %u stacks, %u frames: %u equal, %u longer, %u leaf, %u unequal; ends:",
-	       argv[0], tally.samples, tally.frames, tally.equal, tally.longer, tally.leaf,
-	       tally.unequal);
+	printf("%s: %u stacks, %u frames: %u equal, %u longer, %u leaf, %u unequal; ends:", argv[0],
+	       tally.samples, tally.frames, tally.equal, tally.longer, tally.leaf, tally.unequal);
 	for (unsigned i = 0; i < STACK_END_N; i++)
 		printf(" %u", tally.ends[i]);
 	printf("\n");
@@ -93,9 +92,9 @@ static void test_program(void **state)
 	compare_program(*state);
 }
 
-#define PROGRAM(label, ...)                                                                         \
+#define PROGRAM(label, ...)                                                                        \
 	{                                                                                          \
-		.name = label, .test_func = test_program,                                           \
+		.name = label, .test_func = test_program,                                          \
 		.initial_state = (char *[]){__VA_ARGS__, NULL},                                    \
 	}
 

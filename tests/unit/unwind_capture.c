@@ -96,6 +96,15 @@ bool capture_step(struct capture *capture)
 	return waitpid(capture->pid, &status, 0) == capture->pid && note_stop(capture, status);
 }
 
+uint64_t capture_ip(const struct capture *capture)
+{
+	struct user_regs_struct regs = {0};
+
+	if (!capture->gone)
+		ptrace(PTRACE_GETREGS, capture->pid, 0, &regs);
+	return regs.rip;
+}
+
 static int add_mapping(void *context, const struct procfs_mapping *mapping)
 {
 	struct capture *capture = context;

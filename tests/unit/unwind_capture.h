@@ -39,6 +39,9 @@ bool capture_run(struct capture *capture, unsigned us);
 /* One instruction. False: it is gone. */
 bool capture_step(struct capture *capture);
 
+/* Where it stands; 0: it is gone. */
+uint64_t capture_ip(const struct capture *capture);
+
 /* Makes capture->event of the stopped program; false where its stack cannot be read. */
 bool capture_take(struct capture *capture);
 
@@ -52,8 +55,8 @@ struct comparison {
 enum verdict {
 	VERDICT_EQUAL,
 	VERDICT_LONGER, /* dwfl's frames, and more */
-	VERDICT_LEAF,	  /* dwfl's frames, and one more: the caller of a leaf without CFI or frame,
-			     which the frame pointer cannot know (it is still the caller's) */
+	VERDICT_LEAF,   /* dwfl's frames, and one more: the caller of a leaf without CFI or frame,
+			   which the frame pointer cannot know (it is still the caller's) */
 	VERDICT_UNEQUAL,
 };
 
