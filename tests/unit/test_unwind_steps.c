@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { STEPS_MAX = 400000, COMPARED_MAX = 5000, BEFORE_MAIN = 29 };
+enum { STEPS_MAX = 400000, COMPARED_MAX = 7000, BEFORE_MAIN = 29 };
 
 struct tally {
 	unsigned steps, compared, equal, longer, leaf, shorter, unequal, deepest, largest_bytes;
