@@ -101,6 +101,12 @@ const struct mapping *address_space_find(const struct address_space *space, uint
 	return &space->mappings.data[i];
 }
 
+const struct mapping *address_space_mappings(const struct address_space *space, size_t *count)
+{
+	*count = space->mappings.count;
+	return space->mappings.data;
+}
+
 uint64_t address_space_generation(const struct address_space *space)
 {
 	return space->generation;

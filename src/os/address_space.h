@@ -2,6 +2,7 @@
 #ifndef HTRACE_OS_ADDRESS_SPACE_H
 #define HTRACE_OS_ADDRESS_SPACE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct mapping {
@@ -23,6 +24,9 @@ void address_space_clear(struct address_space *space);
 
 /* The mapping that holds `pc`, or NULL. Borrowed, good until the next change. */
 const struct mapping *address_space_find(const struct address_space *space, uint64_t pc);
+
+/* All mappings in address order, `count` of them. Borrowed, good until the next change. */
+const struct mapping *address_space_mappings(const struct address_space *space, size_t *count);
 
 /*
  * Changes whenever a mapping changes, and is unique in the program: two spaces with the same

@@ -1,0 +1,67 @@
+/*
+ * Stacks of real programs for the tests of unwinding: a program runs under ptrace, and each stop
+ * becomes an event as a collector would make it, with the address space of that moment.
+ */
+#ifndef HTRACE_TESTS_UNWIND_CAPTURE_H
+#define HTRACE_TESTS_UNWIND_CAPTURE_H
+
+#include "event/event.h"
+#include "os/address_space.h"
+#include "os/image.h"
+#include "unwind/unwind.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct capture {
+	pid_t pid;
+	bool running; /* false: it is stopped, or `gone` */
+	bool gone;
+	int signal; /* to be delivered when it goes on */
+	struct image_table *images;
+	struct address_space *space;
+	uint64_t maps_hash;              /* of /proc/PID/maps when `space` was made */
+	uint64_t stack_start, stack_end; /* the main thread's stack */
+	uint32_t bytes_max;              /* of a stack; at most EVENT_STACK_BYTES_MAX */
+	union {
+		struct event_syscall event;
+		uint8_t bytes[EVENT_SIZE_MAX];
+	};
+};
+
+/* Starts `argv`, stopped at its first instruction; false where ptrace is not permitted. */
+bool capture_start(struct capture *capture, char *const argv[]);
+void capture_end(struct capture *capture);
+
+/* Lets it run for `us` microseconds, or until a signal stops it. False: it is gone. */
+bool capture_run(struct capture *capture, unsigned us);
+
+/* One instruction. False: it is gone. */
+bool capture_step(struct capture *capture);
+
+/* Where it stands; 0: it is gone. */
+uint64_t capture_ip(const struct capture *capture);
+
+/* Makes capture->event of the stopped program; false where its stack cannot be read. */
+bool capture_take(struct capture *capture);
+
+/* What two unwinders made of one event. */
+struct comparison {
+	struct frame cfi[STACK_FRAMES_MAX], dwfl[STACK_FRAMES_MAX];
+	uint32_t cfi_n, dwfl_n;
+	enum stack_end cfi_end, dwfl_end;
+};
+
+enum verdict {
+	VERDICT_EQUAL,
+	VERDICT_LONGER, /* dwfl's frames, and more */
+	VERDICT_LEAF,   /* dwfl's frames, and one more: the caller of a leaf without CFI or frame,
+			   which the frame pointer cannot know (it is still the caller's) */
+	VERDICT_UNEQUAL,
+};
+
+enum verdict capture_compare(struct capture *capture, struct unwinder *cfi, struct unwinder *dwfl,
+			     struct comparison *out);
+void comparison_print(const struct capture *capture, const struct comparison *comparison);
+
+#endif
