@@ -13,19 +13,19 @@
 
 /* One named frame. Strings are borrowed from the symbolizer, good until symbolizer_free(). */
 struct symbol {
-	uint64_t pc;	      /* of the frame */
+	uint64_t pc;          /* of the frame */
 	const char *function; /* demangled; NULL: no symbol covers it */
 	uint64_t offset;      /* of pc in the function; without a function: in the module (vaddr) */
-	const char *module;   /* last part of the path; "[vdso]"; "[anon]" for code without a file */
+	const char *module; /* last part of the path; "[vdso]"; "[anon]" for code without a file */
 	const char *module_path;
 	const char *file; /* as the debug information says; NULL: no line is known */
-	uint32_t line;	  /* 0: unknown */
-	bool inlined;	  /* the function was inlined into the next symbol's */
+	uint32_t line;    /* 0: unknown */
+	bool inlined;     /* the function was inlined into the next symbol's */
 };
 
 struct symbolizer_stats {
 	uint32_t modules_without_symbols; /* modules that gave module+0x... for some address */
-	uint32_t modules_unreadable;	  /* and those whose file could not be opened */
+	uint32_t modules_unreadable;      /* and those whose file could not be opened */
 };
 
 struct symbolizer;
