@@ -211,7 +211,7 @@ int debug_finder_open(struct debug_finder *finder, const struct module *module, 
 			fd = -1;
 		}
 	}
-	return fd;
+	return fd < 0 ? -1 : fd;
 }
 
 int debug_finder_open_alt(struct debug_finder *finder, const struct module *module, int beside,

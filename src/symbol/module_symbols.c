@@ -132,8 +132,18 @@ static bool prefer_symbol(const struct debug_frame *frame, const struct symbol_h
 	if (!frame->name)
 		return true;
 	return !frame->linkage && hit->start == frame->start && hit->name_bytes > 2 &&
-	       hit->name[0] == '_' && (hit->name[1] == 'Z' || hit->name[1] == 'R') &&
-	       memmem(hit->name, hit->name_bytes, frame->name, strlen(frame->name));
+	       hit->name[0] == '_' && (hit->name[1] == 'Z' || hit->name[1] == 'R');
+}
+
+/* Without what the compiler appends to the name of a copy that it made (".constprop.0"), as DWARF
+ * has it. (A '.' in an older Rust name, which has '$' too, means something else.) */
+static size_t plain_bytes(const struct symbol_hit *hit)
+{
+	const char *dot = memchr(hit->name, '.', hit->name_bytes);
+
+	if (!dot || memchr(hit->name, '$', hit->name_bytes))
+		return hit->name_bytes;
+	return dot - hit->name;
 }
 
 uint32_t module_symbols_find(struct module_symbols *symbols, uint64_t vaddr,
@@ -145,11 +155,11 @@ uint32_t module_symbols_find(struct module_symbols *symbols, uint64_t vaddr,
 
 	if (!count)
 		*last = (struct debug_frame){0};
-	if ((last->name && last->linkage) || !symbols->index ||
-	    !symbol_index_find(symbols->index, vaddr, &hit) || !prefer_symbol(last, &hit))
+	if (last->linkage || !symbols->index || !symbol_index_find(symbols->index, vaddr, &hit) ||
+	    !prefer_symbol(last, &hit))
 		return count;
 	free(symbols->name);
-	symbols->name = xstrndup(hit.name, hit.name_bytes);
+	symbols->name = xstrndup(hit.name, last->name ? plain_bytes(&hit) : hit.name_bytes);
 	last->name = symbols->name;
 	last->linkage = true;
 	last->start = hit.start;
