@@ -203,7 +203,7 @@ static void write_summary(const struct page *page, const struct diff *diff)
 	add_part(&line, &separator, diff->inherited, " inherited");
 	add_part(&line, &separator, diff->before_tracing, " from before tracing");
 	page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, clean ? PAGE_GOOD : PAGE_PLAIN,
-		       clean ? "No leak found:" : "", words_text(&line));
+		       clean ? "No leak found;" : "", words_text(&line));
 }
 
 /* The pids of those of `fold`, and of process `twin_of` where that is what they are. */
@@ -260,7 +260,7 @@ static void write_process(const struct page *page, const struct folds *folds, si
 }
 
 static void write_folded(const struct page *page, const struct folds *folds, enum fold fold,
-			 bool exited, const char *what)
+			 bool exited, const char *one, const char *many)
 {
 	_cleanup_(words_fini) struct words pids = {0};
 	_cleanup_(words_fini) struct words line = {0};
@@ -268,13 +268,28 @@ static void write_folded(const struct page *page, const struct folds *folds, enu
 
 	if (!count)
 		return;
-	words_add_counted(&line, count, "other process ", "other processes ");
-	words_add(&line, what);
+	words_add_counted(&line, count, one, many);
 	words_add(&line, count == 1 ? " (pid " : " (pids ");
 	words_add(&line, words_text(&pids));
 	words_add(&line, ").");
 	fputc('\n', page->stream);
 	page_paragraph(page, 0, TEXT_INDENT, PAGE_PLAIN, "", words_text(&line));
+}
+
+static void write_all_folded(const struct page *page, const struct folds *folds)
+{
+	write_folded(page, folds, FOLD_HARMLESS, true,
+		     "other process left handles open, but in steady or transient places only",
+		     "other processes left handles open, but in steady or transient places only");
+	write_folded(page, folds, FOLD_HARMLESS, false,
+		     "other process has handles open, but in steady or transient places only",
+		     "other processes have handles open, but in steady or transient places only");
+	write_folded(page, folds, FOLD_EMPTY, true,
+		     "other process left nothing open that it opened",
+		     "other processes left nothing open that they opened");
+	write_folded(page, folds, FOLD_EMPTY, false,
+		     "other process has nothing open that it opened",
+		     "other processes have nothing open that they opened");
 }
 
 static int write_text(const struct report *report, const struct report_style *style, FILE *stream)
@@ -292,13 +307,7 @@ static int write_text(const struct report *report, const struct report_style *st
 			fputc('\n', stream);
 		write_process(&page, &folds, i);
 	}
-	write_folded(&page, &folds, FOLD_HARMLESS, true,
-		     "left handles open, but in steady or transient places only");
-	write_folded(&page, &folds, FOLD_HARMLESS, false,
-		     "still running, with handles open in steady or transient places only");
-	write_folded(&page, &folds, FOLD_EMPTY, true, "left nothing open of what was opened there");
-	write_folded(&page, &folds, FOLD_EMPTY, false,
-		     "still running, with nothing open of what was opened there");
+	write_all_folded(&page, &folds);
 	text_losses(&page);
 	return stream_finish(stream);
 }

@@ -120,7 +120,7 @@ static void write_head(const struct page *page, struct entry *entry)
 		       words_text(&line));
 }
 
-/* "LABEL, 12 ms earlier, by thread 4243:" and the stack. */
+/* "LABEL, 12 ms earlier, by thread 4243, at:" and the stack. */
 static void write_moment(const struct page *page, const struct report_process *process,
 			 const char *label, const struct handle_moment *moment,
 			 const struct handle_moment *now)
@@ -136,8 +136,8 @@ static void write_moment(const struct page *page, const struct report_process *p
 		words_addf(&line, ", by process %d", moment->pid);
 	if (moment->tid && moment->tid != moment->pid)
 		words_addf(&line, ", by thread %d", moment->tid);
-	words_add(&line, ":");
-	page_paragraph(page, TEXT_INDENT, TEXT_INDENT, PAGE_FAINT, words_text(&line), "");
+	words_add(&line, moment == now ? ":" : ", at:");
+	page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 2, PAGE_PLAIN, "", words_text(&line));
 	text_stack(page, process, moment->stack_id);
 }
 
@@ -145,9 +145,9 @@ static void write_closed(const struct page *page, const struct report_process *p
 			 const struct bad_reference *bad)
 {
 	static const char *const labels[] = {
-	    [CLOSED_BY_CALL] = "closed before at",
-	    [CLOSED_BY_DUP] = "closed before by a dup2 or dup3 onto it at",
-	    [CLOSED_BY_EXEC] = "closed before by exec (close-on-exec) at",
+	    [CLOSED_BY_CALL] = "closed before",
+	    [CLOSED_BY_DUP] = "closed before by a dup2 or dup3 onto it",
+	    [CLOSED_BY_EXEC] = "closed before by exec (close-on-exec)",
 	    [CLOSED_UNSEEN] = "found closed before, by what was not seen",
 	};
 	enum close_cause cause = CLOSED_BY_CALL;
@@ -170,13 +170,13 @@ static void write_entry(const struct page *page, const struct report_process *pr
 	if (bad->closed.time_ns)
 		write_closed(page, process, bad);
 	else if (bad->kind != BAD_NEVER_OPENED)
-		page_paragraph(page, TEXT_INDENT, TEXT_INDENT, PAGE_FAINT,
-			       "where it was closed was not seen", "");
+		page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 2, PAGE_PLAIN, "",
+			       "where it was closed was not seen");
 	if (bad->opened.time_ns)
-		write_moment(page, process, "opened at", &bad->opened, &bad->now);
+		write_moment(page, process, "opened", &bad->opened, &bad->now);
 	else if (bad->kind != BAD_NEVER_OPENED)
-		page_paragraph(page, TEXT_INDENT, TEXT_INDENT, PAGE_FAINT,
-			       "where it was opened was not seen", "");
+		page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 2, PAGE_PLAIN, "",
+			       "where it was opened was not seen");
 }
 
 void text_bad_references(const struct page *page, const struct report_process *process)

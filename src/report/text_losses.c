@@ -81,7 +81,7 @@ void text_losses(const struct page *page)
 	loss(&section, page->report->lost_events, "event was", "events were",
 	     " lost (the buffer was full): handles may be missing, or have no stack");
 	loss(&section, losses.incomplete, "process", "processes",
-	     " may not be told in full: an event of theirs may have been lost");
+	     " may not be told in full: events may have been lost");
 	loss(&section, losses.reconciled, "handle was", "handles were",
 	     " corrected from /proc/PID/fd, opened or closed unseen");
 	stack_losses(&section, losses.stack_ends);

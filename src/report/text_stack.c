@@ -96,15 +96,16 @@ static void line_write(const struct page *page, const struct line *line, uint32_
 
 	page_spaces(page, TEXT_FRAME_INDENT);
 	page_put(page, PAGE_NAME, words_text(&line->function));
-	if (*place && columns && TEXT_FRAME_INDENT + width + gap + words_width(place) > columns) {
+	if (!*place) {
 		fputc('\n', page->stream);
-		gap = TEXT_FRAME_INDENT + 4;
-	}
-	if (*place) {
+	} else if (columns && TEXT_FRAME_INDENT + width + gap + words_width(place) > columns) {
+		fputc('\n', page->stream);
+		page_paragraph(page, TEXT_FRAME_INDENT + 4, TEXT_FRAME_INDENT + 4, PAGE_PLAIN, "",
+			       place);
+	} else {
 		page_spaces(page, gap);
-		fputs(place, page->stream);
+		fprintf(page->stream, "%s\n", place);
 	}
-	fputc('\n', page->stream);
 }
 
 static void write_end(const struct page *page, const struct stack *stack, const char *last_module)

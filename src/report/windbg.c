@@ -163,6 +163,24 @@ static void write_losses(struct output *output, const struct process *process)
 			process->bad_references_dropped);
 }
 
+static void write_common_losses(const struct report *report, FILE *stream)
+{
+	struct symbolizer_stats symbols = {0};
+
+	symbolizer_stats(report->symbolizer, &symbols);
+	if (report->lost_events)
+		fprintf(stream, "Warning: 0x%" PRIx64 " events were lost.\n", report->lost_events);
+	if (report->foreign_processes)
+		fprintf(stream, "Warning: 0x%" PRIx64 " 32-bit programs were not traced.\n",
+			report->foreign_processes);
+	if (symbols.modules_without_symbols)
+		fprintf(stream, "Warning: 0x%x modules have no symbols for some addresses.\n",
+			symbols.modules_without_symbols);
+	if (symbols.modules_unreadable)
+		fprintf(stream, "Warning: 0x%x modules could not be opened.\n",
+			symbols.modules_unreadable);
+}
+
 static int write_windbg(const struct report *report, const struct report_style *style, FILE *stream)
 {
 	_cleanup_(output) struct output output = {.report = report, .stream = stream};
@@ -176,11 +194,7 @@ static int write_windbg(const struct report *report, const struct report_style *
 		write_bad_references(&output, process->process);
 		write_losses(&output, process->process);
 	}
-	if (report->lost_events)
-		fprintf(stream, "Warning: 0x%" PRIx64 " events were lost.\n", report->lost_events);
-	if (report->foreign_processes)
-		fprintf(stream, "Warning: 0x%" PRIx64 " 32-bit programs were not traced.\n",
-			report->foreign_processes);
+	write_common_losses(report, stream);
 	return stream_finish(stream);
 }
 
