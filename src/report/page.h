@@ -14,7 +14,7 @@ enum page_colour {
 	PAGE_BAD,   /* a leak, a bad reference */
 	PAGE_DOUBT, /* growing, unknown, losses */
 	PAGE_GOOD,
-	PAGE_NAME, /* a function */
+	PAGE_NAME, /* a function of the program itself */
 };
 
 struct page {

@@ -16,6 +16,7 @@ enum { FUNCTION_COLUMNS_MAX = 36 };
 struct line {
 	struct words function;
 	struct words place;
+	bool own; /* code of the program itself, not of a library */
 };
 
 struct lines {
@@ -61,7 +62,8 @@ static void line_make(struct line *line, const struct report_process *process,
 		if (symbol->line)
 			words_addf(&line->place, ":%u", symbol->line);
 	}
-	if (symbol->function && (!symbol->file || !is_program(process, symbol))) {
+	line->own = is_program(process, symbol);
+	if (symbol->function && (!symbol->file || !line->own)) {
 		words_add(&line->place, symbol->file ? " in " : "in ");
 		words_add_target(&line->place, module);
 	}
@@ -95,7 +97,7 @@ static void line_write(const struct page *page, const struct line *line, uint32_
 	uint32_t columns = page->style->columns;
 
 	page_spaces(page, TEXT_FRAME_INDENT);
-	page_put(page, PAGE_NAME, words_text(&line->function));
+	page_put(page, line->own ? PAGE_NAME : PAGE_PLAIN, words_text(&line->function));
 	if (!*place) {
 		fputc('\n', page->stream);
 	} else if (columns && TEXT_FRAME_INDENT + width + gap + words_width(place) > columns) {

@@ -15,7 +15,7 @@ struct group {
 	uint32_t stack_id;
 	enum handle_origin origin;
 	uint64_t opened, closed; /* by this place since tracing began */
-	uint64_t open;		 /* in handles */
+	uint64_t open;           /* in handles */
 	enum verdict verdict;
 	char reason[LEAK_REASON_BYTES];
 	uint64_t oldest_ns, newest_ns; /* opening times of handles; 0: not known */
@@ -24,12 +24,12 @@ struct group {
 
 struct diff {
 	const struct process *process;
-	uint64_t open_handles;	 /* of the process, all */
-	uint64_t before_tracing; /* of these */
-	uint64_t inherited;	 /* of these */
+	uint64_t open_handles;    /* of the process, all */
+	uint64_t before_tracing;  /* of these */
+	uint64_t inherited;       /* of these */
 	uint64_t before_snapshot; /* of these, opened under tracing */
-	uint64_t snapshot_ns;	 /* the snapshot's time */
-	uint64_t end_ns;	 /* ages are counted up to here: the report, or the exit before it */
+	uint64_t snapshot_ns;     /* the snapshot's time */
+	uint64_t end_ns; /* ages are counted up to here: the report, or the exit before it */
 	ARRAY(struct group) groups;
 };
 

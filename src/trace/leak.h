@@ -17,8 +17,8 @@ enum verdict {
 /* What a verdict is made of. Times are lengths, up to the report or the process's end. */
 struct leak_facts {
 	uint64_t opened, closed; /* by this place since tracing began */
-	uint64_t open;		 /* still, of those that the report looks at */
-	uint64_t open_most;	 /* at once */
+	uint64_t open;           /* still, of those that the report looks at */
+	uint64_t open_most;      /* at once */
 	uint64_t oldest_open_ns; /* age; 0: not known */
 	uint64_t youngest_open_ns;
 	uint64_t burst_ns;   /* from the place's first opening to its last */

@@ -139,9 +139,12 @@ static const char golden_everything_text[] =
     "#1 LEAK 10 of unknown type: 10 opened here, none closed\n"
     "    open for  2.0 s\n"
     "    handles   40, 42, 44, 46, 48, 50, 52, 54, 56, 58\n"
-    "    names     /tmp/file0, /tmp/file1, /tmp/file2, /tmp/file3, /tmp/file4, /tmp/file5, /tmp/file6, /tmp/file7 and 2 more\n"
+    "    names     /tmp/file0, /tmp/file1, /tmp/file2, /tmp/file3, /tmp/file4, /tmp/file5, "
+    "/tmp/file6, /tmp/file7 and 2 more\n"
     "    opened at\n"
-    "        std::vector<std::basic_string<char>, std::allocator<std::basic_string<char>>>::push_back(std::basic_string<char> const&)  vector.cc:7\n"
+    "        std::vector<std::basic_string<char>, "
+    "std::allocator<std::basic_string<char>>>::push_back(std::basic_string<char> const&)  "
+    "vector.cc:7\n"
     "        fun4  leakyhandles.c:41\n"
     "\n"
     "#2 LEAK 10 eventfd: 10 opened here, none closed\n"
@@ -218,7 +221,8 @@ static const char golden_everything_text[] =
     "    1 process may not be told in full: events may have been lost\n"
     "    2 stacks were cut: longer than what was copied, so the outermost callers are missing\n"
     "    1,200 stacks end in code without unwind information and without frame pointers\n"
-    "    1 module has no symbols for some addresses (module+0x...): install its debug symbols, or set DEBUGINFOD_URLS\n";
+    "    1 module has no symbols for some addresses (module+0x...): install its debug symbols, or "
+    "set DEBUGINFOD_URLS\n";
 
 static const char golden_bad_windbg[] =
     "Handle tracing information snapshot successfully taken.\n"
