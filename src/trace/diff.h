@@ -5,6 +5,7 @@
 #ifndef HTRACE_TRACE_DIFF_H
 #define HTRACE_TRACE_DIFF_H
 
+#include "base/array.h"
 #include "model/model.h"
 #include "trace/leak.h"
 #include "trace/snapshot.h"
@@ -16,15 +17,19 @@ struct group {
 	uint64_t opened, closed; /* by this place since tracing began */
 	uint64_t open;           /* in handles */
 	enum verdict verdict;
-	char reason[160];
-	ARRAY(struct handle) handles; /* copies, ascending by number */
+	char reason[LEAK_REASON_BYTES];
+	uint64_t oldest_ns, newest_ns; /* opening times of handles; 0: not known */
+	ARRAY(struct handle) handles;  /* copies, ascending by number */
 };
 
 struct diff {
 	const struct process *process;
-	uint64_t open_handles;   /* of the process, all */
-	uint64_t before_tracing; /* of these */
-	uint64_t inherited;      /* of these */
+	uint64_t open_handles;    /* of the process, all */
+	uint64_t before_tracing;  /* of these */
+	uint64_t inherited;       /* of these */
+	uint64_t before_snapshot; /* of these, opened under tracing */
+	uint64_t snapshot_ns;     /* the snapshot's time */
+	uint64_t end_ns; /* ages are counted up to here: the report, or the exit before it */
 	ARRAY(struct group) groups;
 };
 

@@ -23,7 +23,7 @@ struct model_observer history_observer(struct history *history);
 uint32_t history_count(const struct history *history);
 uint64_t history_total(const struct history *history);
 
-/* `age` 0 is the newest. Borrowed, good until the next trace. */
+/* `age` 0 is the newest; NULL: not kept. Borrowed, good until the next trace. */
 const struct trace *history_get(const struct history *history, uint32_t age);
 
 #endif

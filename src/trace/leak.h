@@ -2,6 +2,7 @@
 #ifndef HTRACE_TRACE_LEAK_H
 #define HTRACE_TRACE_LEAK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,19 +14,29 @@ enum verdict {
 	VERDICT_UNKNOWN = 5,
 };
 
-/* What a verdict is made of. */
+/* What a verdict is made of. Times are lengths, up to the report or the process's end. */
 struct leak_facts {
 	uint64_t opened, closed; /* by this place since tracing began */
-	uint64_t open;           /* still */
+	uint64_t open;           /* still, of those that the report looks at */
 	uint64_t open_most;      /* at once */
-	uint64_t oldest_open_ns; /* age */
+	uint64_t oldest_open_ns; /* age; 0: not known */
 	uint64_t youngest_open_ns;
-	int process_ended; /* the handles were still open when it ended */
+	uint64_t burst_ns;   /* from the place's first opening to its last */
+	uint64_t quiet_ns;   /* since its last opening; 0: not known */
+	uint64_t watched_ns; /* since tracing of the process began */
+	int process_ended;   /* the handles were still open when it ended */
+	bool opening_unseen; /* nothing is known of the opening but that it must have been */
 };
+
+enum { LEAK_REASON_BYTES = 256 };
 
 /* Writes one line of reason, with its numbers. The rules and thresholds stand in leak.c. */
 enum verdict leak_judge(const struct leak_facts *facts, char *reason, size_t reason_bytes);
 
 const char *verdict_name(enum verdict verdict); /* "leak", ...; static */
+
+/* Rank for sorting: 0 is what a reader should see first. What may be a leak comes before what is
+ * known to be none. */
+int verdict_rank(enum verdict verdict);
 
 #endif

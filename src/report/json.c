@@ -1,0 +1,241 @@
+/*
+ * Owns the JSON report "htrace.report/1": its fields are a contract, additions only. It is written
+ * piece by piece, so that memory does not follow the number of handles.
+ */
+#include "base/cleanup.h"
+#include "report/json_stack.h"
+#include "report/names.h"
+#include "report/report.h"
+
+#include <sys/wait.h>
+#include <time.h>
+
+struct output {
+	const struct report *report;
+	FILE *stream;
+	json_t *name; /* of the handle before: most handles of a group have the same */
+	const char *name_of;
+};
+
+static void cleanup_output(struct output *output)
+{
+	json_decref(output->name);
+}
+
+static void write_value_take(struct output *output, json_t *value, size_t flags)
+{
+	json_dumpf(value, output->stream, JSON_ENCODE_ANY | flags);
+	json_decref(value);
+}
+
+/* The members of `object` without its braces, and the name of the member that follows. */
+static void write_members_take(struct output *output, json_t *object, const char *next)
+{
+	write_value_take(output, object, JSON_EMBED);
+	fprintf(output->stream, ", \"%s\": ", next);
+}
+
+static const char *type_name(const char *type)
+{
+	return type ? type : "unknown";
+}
+
+static json_t *handle_name(struct output *output, const struct handle *handle)
+{
+	if (!output->name || output->name_of != handle->name) {
+		json_decref(output->name);
+		output->name = json_text(handle->name);
+		output->name_of = handle->name;
+	}
+	return json_incref(output->name);
+}
+
+static void write_handle(struct output *output, const struct handle *handle, uint64_t end_ns)
+{
+	uint64_t opened_ns = handle->opened.time_ns;
+	uint64_t age_ns = opened_ns && end_ns > opened_ns ? end_ns - opened_ns : 0;
+
+	write_value_take(output,
+			 json_pack("{s:i, s:o, s:o, s:i, s:i, s:o, s:o, s:b, s:s}", "handle",
+				   handle->number, "type", json_text(type_name(handle->type)),
+				   "name", handle_name(output, handle), "pid", handle->opened.pid,
+				   "tid", handle->opened.tid, "opened_ns", json_known_ns(opened_ns),
+				   "age_ns", opened_ns ? json_count(age_ns) : json_null(),
+				   "cloexec", handle->cloexec, "origin",
+				   name_of_origin(handle->origin)),
+			 0);
+}
+
+static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
+{
+	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
+	const char *separator = "\n        ";
+
+	fputs("{", output->stream);
+	write_members_take(
+	    output,
+	    json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:b, s:s}", "type",
+		      json_text(type_name(group->type)), "open", json_count(group->open), "opened",
+		      json_count(group->opened), "closed", json_count(group->closed), "verdict",
+		      verdict_name(group->verdict), "reason", json_text(group->reason), "origin",
+		      name_of_origin(group->origin), "stack_complete",
+		      stack.frames_n && stack.end == STACK_END_COMPLETE, "stack_end",
+		      name_of_stack_end(stack.end)),
+	    "stack");
+	write_value_take(output, json_stack(output->report, group->stack_id), 0);
+	fputs(",\n      \"handles\": [", output->stream);
+	array_each (handle, &group->handles) {
+		fputs(separator, output->stream);
+		write_handle(output, handle, end_ns);
+		separator = ",\n        ";
+	}
+	fputs("]}", output->stream);
+}
+
+/* Adds PREFIX_stack, PREFIX_ns, PREFIX_tid of a moment that may not have been seen. */
+static void add_moment(struct output *output, json_t *object, const char *prefix,
+		       const struct handle_moment *moment)
+{
+	bool seen = moment->time_ns != 0;
+	char key[32];
+
+	snprintf(key, sizeof(key), "%s_stack", prefix);
+	json_object_set_new(object, key,
+			    seen ? json_stack(output->report, moment->stack_id) : json_array());
+	snprintf(key, sizeof(key), "%s_ns", prefix);
+	json_object_set_new(object, key, json_known_ns(moment->time_ns));
+	snprintf(key, sizeof(key), "%s_tid", prefix);
+	json_object_set_new(object, key, seen ? json_integer(moment->tid) : json_null());
+}
+
+static void write_bad_reference(struct output *output, const struct process *process,
+				const struct bad_reference *bad)
+{
+	char call[CALL_NAME_BYTES];
+	enum close_cause cause;
+	json_t *object = json_pack(
+	    "{s:i, s:s, s:s, s:o, s:o, s:o, s:i, s:i}", "handle", bad->number, "operation",
+	    name_of_call(bad->call, call), "kind", name_of_bad_reference(bad->kind), "count",
+	    json_count(bad->count), "stack", json_stack(output->report, bad->now.stack_id),
+	    "time_ns", json_known_ns(bad->now.time_ns), "pid", bad->now.pid, "tid", bad->now.tid);
+
+	add_moment(output, object, "closed", &bad->closed);
+	json_object_set_new(object, "closed_by",
+			    bad_reference_closed_by(output->report, process, bad, &cause)
+				? json_string(name_of_close_cause(cause))
+				: json_null());
+	add_moment(output, object, "opened", &bad->opened);
+	write_value_take(output, object, 0);
+}
+
+static json_t *json_exit_status(const struct process *process)
+{
+	return process->exited && WIFEXITED(process->exit_status)
+		   ? json_integer(WEXITSTATUS(process->exit_status))
+		   : json_null();
+}
+
+static json_t *json_exit_signal(const struct process *process)
+{
+	return process->exited && WIFSIGNALED(process->exit_status)
+		   ? json_integer(WTERMSIG(process->exit_status))
+		   : json_null();
+}
+
+/* All of a process but its groups and bad references. */
+static json_t *json_process(const struct report *report, const struct report_process *shown)
+{
+	const struct process *process = shown->process;
+	const struct diff *diff = &shown->diff;
+	json_t *object =
+	    json_pack("{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
+		      process->pid, "parent", process->parent, "exe", json_text(shown->exe),
+		      "exited", process->exited, "exit_status", json_exit_status(process),
+		      "exit_signal", json_exit_signal(process), "start_ns",
+		      json_known_ns(process->start_ns), "exit_ns", json_known_ns(process->exit_ns),
+		      "open_handles", json_count(diff->open_handles), "before_tracing",
+		      json_count(diff->before_tracing), "inherited", json_count(diff->inherited));
+
+	/* Whose the lost events were is not known: each process may have lost all of them. */
+	json_object_set_new(object, "before_snapshot", json_count(diff->before_snapshot));
+	json_object_set_new(object, "events", json_count(process->events));
+	json_object_set_new(object, "lost_events", json_count(report->lost_events));
+	json_object_set_new(object, "truncated_stacks", json_count(process->truncated_stacks));
+	json_object_set_new(object, "stack_ends", json_stack_ends(process->stack_ends));
+	json_object_set_new(object, "incomplete", json_boolean(process->incomplete));
+	json_object_set_new(object, "reconciled", json_count(process->reconciled));
+	json_object_set_new(object, "bad_references_dropped",
+			    json_count(process->bad_references_dropped));
+	return object;
+}
+
+static void write_process(struct output *output, const struct report_process *shown)
+{
+	const struct process *process = shown->process;
+	const char *separator = "\n      ";
+
+	fputs("{", output->stream);
+	write_members_take(output, json_process(output->report, shown), "groups");
+	fputs("[", output->stream);
+	array_each (group, &shown->diff.groups) {
+		fputs(separator, output->stream);
+		write_group(output, group, shown->diff.end_ns);
+		separator = ",\n      ";
+	}
+	fputs("],\n    \"bad_references\": [", output->stream);
+	separator = "\n      ";
+	array_each (bad, &process->bad_references) {
+		fputs(separator, output->stream);
+		write_bad_reference(output, process, bad);
+		separator = ",\n      ";
+	}
+	fputs("]}", output->stream);
+}
+
+static json_t *json_wall(const struct report *report)
+{
+	char text[40];
+	struct tm utc;
+
+	if (!report->wall.tv_sec || !gmtime_r(&report->wall.tv_sec, &utc))
+		return json_null();
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	return json_string(text);
+}
+
+static json_t *json_head(const struct report *report)
+{
+	struct symbolizer_stats symbols = {0};
+
+	symbolizer_stats(report->symbolizer, &symbols);
+	return json_pack(
+	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i}", "schema", "htrace.report/1", "version",
+	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
+	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
+	    "foreign_processes", json_count(report->foreign_processes), "modules_without_symbols",
+	    (int)symbols.modules_without_symbols, "modules_unreadable",
+	    (int)symbols.modules_unreadable);
+}
+
+static int write_json(const struct report *report, const struct report_style *style, FILE *stream)
+{
+	_cleanup_(output) struct output output = {.report = report, .stream = stream};
+	const char *separator = "\n  ";
+
+	fputs("{", stream);
+	write_members_take(&output, json_head(report), "processes");
+	fputs("[", stream);
+	array_each (process, &report->processes) {
+		fputs(separator, stream);
+		write_process(&output, process);
+		separator = ",\n  ";
+	}
+	fputs("]}\n", stream);
+	return stream_finish(stream);
+}
+
+const struct report_format report_json = {
+    .name = "json",
+    .help = "for programs: schema htrace.report/1",
+    .write = write_json,
+};

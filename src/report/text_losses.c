@@ -1,0 +1,97 @@
+/*
+ * Owns the end of the text report: what it does not know and why, each in words, and nothing where
+ * nothing was lost.
+ */
+#include "report/text_parts.h"
+
+#include "base/cleanup.h"
+#include "report/words.h"
+
+/* Sums over all processes of the report. */
+struct losses {
+	uint64_t stack_ends[STACK_END_N];
+	uint64_t truncated;
+	uint64_t incomplete; /* processes */
+	uint64_t reconciled;
+	uint64_t bad_references_dropped;
+	struct symbolizer_stats symbols;
+};
+
+static void losses_count(struct losses *losses, const struct report *report)
+{
+	array_each (shown, &report->processes) {
+		const struct process *process = shown->process;
+
+		for (int end = 0; end < STACK_END_N; end++)
+			losses->stack_ends[end] += process->stack_ends[end];
+		losses->truncated += process->truncated_stacks;
+		losses->incomplete += process->incomplete;
+		losses->reconciled += process->reconciled;
+		losses->bad_references_dropped += process->bad_references_dropped;
+	}
+	if (losses->stack_ends[STACK_END_TRUNCATED] < losses->truncated)
+		losses->stack_ends[STACK_END_TRUNCATED] = losses->truncated;
+	symbolizer_stats(report->symbolizer, &losses->symbols);
+}
+
+struct section {
+	const struct page *page;
+	bool begun;
+};
+
+/* One line, where `count` is not 0. */
+static void loss(struct section *section, uint64_t count, const char *one, const char *many,
+		 const char *meaning)
+{
+	_cleanup_(words_fini) struct words line = {0};
+
+	if (!count)
+		return;
+	if (!section->begun)
+		page_paragraph(section->page, 0, 0, PAGE_DOUBT,
+			       "\nWhat this report does not know:", "");
+	section->begun = true;
+	words_add_counted(&line, count, one, many);
+	words_add(&line, meaning);
+	page_paragraph(section->page, TEXT_INDENT, TEXT_INDENT + 2, PAGE_PLAIN, "",
+		       words_text(&line));
+}
+
+static void stack_losses(struct section *section, const uint64_t ends[STACK_END_N])
+{
+	loss(section, ends[STACK_END_TRUNCATED], "stack was", "stacks were",
+	     " cut: longer than what was copied, so the outermost callers are missing");
+	loss(section, ends[STACK_END_NO_CFI], "stack ends", "stacks end",
+	     " in code without unwind information and without frame pointers");
+	loss(section, ends[STACK_END_BAD_READ], "stack leads", "stacks lead",
+	     " out of what was copied (a stack switched, or unwind information that is wrong)");
+	loss(section, ends[STACK_END_BAD_PC], "stack leads", "stacks lead",
+	     " to an address that is no code");
+	loss(section, ends[STACK_END_TOO_DEEP], "stack has", "stacks have",
+	     " more than 256 frames; the outermost are missing");
+	loss(section, ends[STACK_END_NO_COPY], "stack", "stacks", " could not be read at all");
+}
+
+void text_losses(const struct page *page)
+{
+	struct section section = {.page = page};
+	struct losses losses = {0};
+
+	losses_count(&losses, page->report);
+	loss(&section, page->report->lost_events, "event was", "events were",
+	     " lost (the buffer was full): handles may be missing, or have no stack");
+	loss(&section, losses.incomplete, "process", "processes",
+	     " may not be told in full: events may have been lost");
+	loss(&section, losses.reconciled, "handle was", "handles were",
+	     " corrected from /proc/PID/fd, opened or closed unseen");
+	stack_losses(&section, losses.stack_ends);
+	loss(&section, losses.bad_references_dropped, "bad reference", "bad references",
+	     " beyond the limit, not shown");
+	loss(&section, page->report->foreign_processes, "32-bit program was",
+	     "32-bit programs were", " started and not traced");
+	loss(&section, losses.symbols.modules_without_symbols, "module has", "modules have",
+	     " no symbols for some addresses (module+0x...): install its debug symbols, or set "
+	     "DEBUGINFOD_URLS");
+	loss(&section, losses.symbols.modules_unreadable, "module", "modules",
+	     " could not be opened, so nothing in it has a name");
+}

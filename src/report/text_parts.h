@@ -1,0 +1,23 @@
+/* The parts that the text report is made of; text.c puts them together. */
+#ifndef HTRACE_REPORT_TEXT_PARTS_H
+#define HTRACE_REPORT_TEXT_PARTS_H
+
+#include "report/page.h"
+
+/* The column of a part's own lines, and of the frames below them. */
+enum { TEXT_INDENT = 4, TEXT_FRAME_INDENT = 8 };
+
+/* One group: verdict, reason, ages, handles, names, stack. `rank` counts from 1. */
+void text_group(const struct page *page, const struct report_process *process,
+		const struct group *group, uint32_t rank);
+
+/* The frames of a stack, innermost first, and why there are no more. */
+void text_stack(const struct page *page, const struct report_process *process, uint32_t stack_id);
+
+/* All bad references of a process, those with the same stacks as one. */
+void text_bad_references(const struct page *page, const struct report_process *process);
+
+/* What the report does not know, where there is anything; over all processes. */
+void text_losses(const struct page *page);
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * Owns the grouping of open handles: which belong together, in what order they are shown, and the
+ * facts that leak.c judges them by. Knows no names and writes nothing.
+ */
+#include "trace/diff.h"
+
+#include "base/hash.h"
+#include "base/map.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct builder {
+	struct diff *diff;
+	const struct snapshot *snapshot;
+	struct map groups; /* hash of the key -> index of the group + 1 */
+};
+
+static bool types_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool group_holds(const struct group *group, const struct handle *handle)
+{
+	return group->stack_id == handle->opened.stack_id && group->origin == handle->origin &&
+	       types_equal(group->type, handle->type);
+}
+
+static uint64_t group_key(const struct handle *handle)
+{
+	uint64_t type = handle->type ? hash_bytes(handle->type, strlen(handle->type), 0) : 0;
+
+	return hash_combine(type, (uint64_t)handle->opened.stack_id << 8 | handle->origin);
+}
+
+/* The group of `handle`, made where there was none. */
+static struct group *group_of(struct builder *builder, const struct handle *handle)
+{
+	struct diff *diff = builder->diff;
+	uint64_t key = group_key(handle);
+	uint64_t *slot;
+
+	for (;; key = hash_u64(key + 1)) { /* two groups with one hash: the next key */
+		slot = map_put(&builder->groups, key);
+		if (!*slot)
+			break;
+		if (group_holds(&diff->groups.data[*slot - 1], handle))
+			return &diff->groups.data[*slot - 1];
+	}
+	array_push(&diff->groups, (struct group){
+				      .type = handle->type,
+				      .stack_id = handle->opened.stack_id,
+				      .origin = handle->origin,
+				  });
+	*slot = diff->groups.count;
+	return &diff->groups.data[diff->groups.count - 1];
+}
+
+static void add_handle(void *context, const struct handle *handle)
+{
+	struct builder *builder = context;
+	struct diff *diff = builder->diff;
+	uint64_t opened_ns = handle->opened.time_ns;
+	struct group *group;
+
+	diff->open_handles++;
+	if (handle->origin == ORIGIN_BEFORE_TRACING) {
+		diff->before_tracing++;
+		return;
+	}
+	if (handle->origin == ORIGIN_INHERITED) {
+		diff->inherited++;
+		return;
+	}
+	if (snapshot_before(builder->snapshot, handle)) {
+		diff->before_snapshot++;
+		return;
+	}
+	group = group_of(builder, handle);
+	array_push(&group->handles, *handle);
+	if (opened_ns && (!group->oldest_ns || opened_ns < group->oldest_ns))
+		group->oldest_ns = opened_ns;
+	if (opened_ns > group->newest_ns)
+		group->newest_ns = opened_ns;
+}
+
+static bool place_matches(const struct place *place, const struct handle *handle)
+{
+	return place->stack_id == handle->opened.stack_id && place->origin == handle->origin &&
+	       (!place->type || !handle->type || types_equal(place->type, handle->type));
+}
+
+/*
+ * The place that counts `handle`; NULL: none does. Its index is that of the process that counts it,
+ * which is another one where two share a table.
+ */
+static const struct place *place_of(const struct process *process, const struct handle *handle)
+{
+	if (!process)
+		return NULL;
+	if (handle->place < process->places.count &&
+	    place_matches(&process->places.data[handle->place], handle))
+		return &process->places.data[handle->place];
+	array_each (place, &process->places)
+		if (place_matches(place, handle))
+			return place;
+	return NULL;
+}
+
+static uint64_t length_ns(uint64_t from_ns, uint64_t to_ns)
+{
+	return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static void group_judge(struct group *group, const struct diff *diff, const struct place *place)
+{
+	struct leak_facts facts = {
+	    .opened = group->opened,
+	    .closed = group->closed,
+	    .open = group->open,
+	    .open_most = group->open,
+	    .oldest_open_ns = length_ns(group->oldest_ns, diff->end_ns),
+	    .youngest_open_ns = length_ns(group->newest_ns, diff->end_ns),
+	    .watched_ns = length_ns(diff->process->start_ns, diff->end_ns),
+	    .process_ended = diff->process->exited,
+	    .opening_unseen = group->origin == ORIGIN_UNKNOWN,
+	};
+
+	if (place) {
+		facts.open_most = place->open_most;
+		facts.burst_ns = length_ns(place->first_ns, place->last_ns);
+		facts.quiet_ns = length_ns(place->last_ns, diff->end_ns);
+	}
+	group->verdict = leak_judge(&facts, group->reason, sizeof(group->reason));
+}
+
+static int compare_numbers(const void *left, const void *right)
+{
+	const struct handle *a = left, *b = right;
+
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	return (a->opened.time_ns > b->opened.time_ns) - (a->opened.time_ns < b->opened.time_ns);
+}
+
+/* The model gives them in order, table by table: only tables of single threads break it. */
+static void group_sort_handles(struct group *group)
+{
+	for (size_t i = 1; i < group->handles.count; i++) {
+		if (compare_numbers(&group->handles.data[i - 1], &group->handles.data[i]) <= 0)
+			continue;
+		qsort(group->handles.data, group->handles.count, sizeof(*group->handles.data),
+		      compare_numbers);
+		return;
+	}
+}
+
+static void group_finish(struct group *group, const struct diff *diff, const struct model *model)
+{
+	const struct handle *first = &group->handles.data[0];
+	const struct place *place = place_of(diff->process, first);
+
+	if (!place && first->opened.pid != diff->process->pid)
+		place = place_of(model_process(model, first->opened.pid), first);
+	group->open = group->handles.count;
+	group->opened = place ? place->opened : group->open;
+	group->closed = place ? place->closed : 0;
+	group_judge(group, diff, place);
+	group_sort_handles(group);
+}
+
+/* Verdict, then how many are open, then the newest; the stack only so that equal runs print alike.
+ */
+static int compare_groups(const void *left, const void *right)
+{
+	const struct group *a = left, *b = right;
+	int rank = verdict_rank(a->verdict) - verdict_rank(b->verdict);
+
+	if (rank)
+		return rank;
+	if (a->open != b->open)
+		return a->open > b->open ? -1 : 1;
+	if (a->newest_ns != b->newest_ns)
+		return a->newest_ns > b->newest_ns ? -1 : 1;
+	return (a->stack_id > b->stack_id) - (a->stack_id < b->stack_id);
+}
+
+void diff_make(struct diff *out, const struct model *model, const struct process *process,
+	       const struct snapshot *snapshot, uint64_t now_ns)
+{
+	struct builder builder = {.diff = out, .snapshot = snapshot};
+
+	*out = (struct diff){
+	    .process = process,
+	    .snapshot_ns = snapshot->time_ns,
+	    .end_ns = process->exited && process->exit_ns ? process->exit_ns : now_ns,
+	};
+	model_open_handles(model, process, add_handle, &builder);
+	map_fini(&builder.groups);
+	array_each (group, &out->groups)
+		group_finish(group, out, model);
+	if (out->groups.count)
+		qsort(out->groups.data, out->groups.count, sizeof(*out->groups.data),
+		      compare_groups);
+}
+
+void diff_fini(struct diff *diff)
+{
+	array_each (group, &diff->groups)
+		array_fini(&group->handles);
+	array_fini(&diff->groups);
+}

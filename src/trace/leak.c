@@ -1,0 +1,198 @@
+/*
+ * Owns the rules that tell a leak from a pool and from handles that merely are in use. Each rule
+ * is one function that says its numbers; the first that applies decides. Knows counts and lengths
+ * of time only, not where the place is.
+ */
+#include "trace/leak.h"
+
+#include "trace/duration.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+	/* One handle opened and kept is a log file or an epoll instance more often than a leak. */
+	LEAK_OPENED_MIN = 2,
+
+	/* Fewer that are open besides closed siblings are a moment's chance. */
+	GROWING_OPEN_MIN = 3,
+
+	/* "Few of many": at most one of this many opened is still open. */
+	FEW_OF = 10,
+};
+
+/* A place that opened all it has in the first tenth of the time watched, and nothing in the ten
+ * seconds or more since, fills a pool: a leak would have gone on. */
+static const uint64_t POOL_QUIET_NS = 10 * UINT64_C(1000000000);
+enum { POOL_SHARE = 10 };
+
+/* Few of many that are younger than this are handles in use. */
+static const uint64_t TRANSIENT_AGE_NS = 10 * UINT64_C(1000000000);
+
+struct judgement {
+	const struct leak_facts *facts;
+	uint64_t still; /* open now, before a snapshot or after it */
+	char *reason;
+	size_t reason_bytes;
+};
+
+static bool rule_unseen(const struct judgement *judgement)
+{
+	if (!judgement->facts->opening_unseen && judgement->facts->opened)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " open, the opening was not seen", judgement->facts->open);
+	return true;
+}
+
+static bool rule_single(const struct judgement *judgement)
+{
+	if (judgement->facts->opened >= LEAK_OPENED_MIN || judgement->facts->closed)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "1 opened here, not closed; one alone is not called a leak");
+	return true;
+}
+
+static bool rule_pool(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+	uint64_t early_ns = facts->watched_ns / POOL_SHARE;
+	char quiet[DURATION_BYTES], burst[DURATION_BYTES], closed[32] = "none";
+
+	if (facts->quiet_ns < POOL_QUIET_NS || facts->quiet_ns < facts->watched_ns - early_ns)
+		return false;
+	if (facts->closed)
+		snprintf(closed, sizeof(closed), "%" PRIu64, facts->closed);
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here within %s, %s closed; none opened for %s since",
+		 facts->opened, duration_write(facts->burst_ns, burst), closed,
+		 duration_write(facts->quiet_ns, quiet));
+	return true;
+}
+
+static bool rule_none_closed(const struct judgement *judgement)
+{
+	if (judgement->facts->closed)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes, "%" PRIu64 " opened here, none closed",
+		 judgement->facts->opened);
+	return true;
+}
+
+static bool rule_at_its_most(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+
+	if (judgement->still < GROWING_OPEN_MIN || judgement->still < facts->open_most)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, %" PRIu64 " closed; the %" PRIu64
+		 " open are the most so far",
+		 facts->opened, facts->closed, judgement->still);
+	return true;
+}
+
+static bool few_of_many(const struct judgement *judgement)
+{
+	return judgement->still <= judgement->facts->opened / FEW_OF;
+}
+
+static bool rule_in_use(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+	char oldest[DURATION_BYTES];
+
+	if (!few_of_many(judgement) || facts->oldest_open_ns >= TRANSIENT_AGE_NS)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, all but %" PRIu64 " closed; the oldest open is %s old",
+		 facts->opened, judgement->still, duration_write(facts->oldest_open_ns, oldest));
+	return true;
+}
+
+static bool rule_below_its_most(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+	char oldest[DURATION_BYTES];
+
+	if (!few_of_many(judgement) && judgement->still < GROWING_OPEN_MIN)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, %" PRIu64 " closed; %" PRIu64 " open, at most %" PRIu64
+		 " at once; the oldest open is %s old",
+		 facts->opened, facts->closed, judgement->still, facts->open_most,
+		 duration_write(facts->oldest_open_ns, oldest));
+	return true;
+}
+
+static bool rule_too_few(const struct judgement *judgement)
+{
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, %" PRIu64 " closed; %" PRIu64 " open: too few to tell",
+		 judgement->facts->opened, judgement->facts->closed, judgement->still);
+	return true;
+}
+
+/* In this order; the last one always applies. */
+static const struct rule {
+	bool (*applies)(const struct judgement *judgement);
+	enum verdict verdict;
+} rules[] = {
+    {rule_unseen, VERDICT_UNKNOWN},        {rule_single, VERDICT_UNKNOWN},
+    {rule_pool, VERDICT_STEADY},           {rule_none_closed, VERDICT_LEAK},
+    {rule_at_its_most, VERDICT_GROWING},   {rule_in_use, VERDICT_TRANSIENT},
+    {rule_below_its_most, VERDICT_STEADY}, {rule_too_few, VERDICT_UNKNOWN},
+};
+
+/* The counts are the place's since tracing began; tells how many of them the report looks at. */
+static void add_since_snapshot(const struct judgement *judgement)
+{
+	size_t used = 0;
+
+	if (judgement->facts->open >= judgement->still)
+		return;
+	while (used < judgement->reason_bytes && judgement->reason[used])
+		used++;
+	snprintf(judgement->reason + used, judgement->reason_bytes - used,
+		 "; %" PRIu64 " of the open ones since the snapshot", judgement->facts->open);
+}
+
+enum verdict leak_judge(const struct leak_facts *facts, char *reason, size_t reason_bytes)
+{
+	const struct rule *rule = rules;
+	struct judgement judgement = {
+	    .facts = facts,
+	    .still = facts->open,
+	    .reason = reason,
+	    .reason_bytes = reason_bytes,
+	};
+
+	if (facts->opened > facts->closed && facts->opened - facts->closed > facts->open)
+		judgement.still = facts->opened - facts->closed;
+	while (!rule->applies(&judgement))
+		rule++;
+	add_since_snapshot(&judgement);
+	return rule->verdict;
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+	static const char *const names[] = {
+	    [VERDICT_LEAK] = "leak",       [VERDICT_GROWING] = "growing",
+	    [VERDICT_STEADY] = "steady",   [VERDICT_TRANSIENT] = "transient",
+	    [VERDICT_UNKNOWN] = "unknown",
+	};
+
+	return names[verdict];
+}
+
+int verdict_rank(enum verdict verdict)
+{
+	static const int ranks[] = {
+	    [VERDICT_LEAK] = 0,   [VERDICT_GROWING] = 1,   [VERDICT_UNKNOWN] = 2,
+	    [VERDICT_STEADY] = 3, [VERDICT_TRANSIENT] = 4,
+	};
+
+	return ranks[verdict];
+}

@@ -1,0 +1,110 @@
+/*
+ * A model of a few processes with handles that a test lays down by hand, and names for their
+ * frames, in the place of src/model and src/symbol: a test that includes this needs neither.
+ */
+#ifndef HTRACE_TESTS_FAKE_MODEL_H
+#define HTRACE_TESTS_FAKE_MODEL_H
+
+#include "base/array.h"
+#include "model/model.h"
+#include "symbol/symbolizer.h"
+
+#include <string.h>
+
+enum { FAKE_PROCESSES_MAX = 256 };
+
+struct fake_process {
+	struct process process; /* first: a process is found by it */
+	ARRAY(struct handle) handles;
+};
+
+struct model {
+	struct fake_process processes[FAKE_PROCESSES_MAX];
+	size_t processes_n;
+};
+
+/* A handle of a place of `process`, which counts it. */
+static inline void fake_open(struct fake_process *process, int32_t number, uint32_t place,
+			     uint64_t opened_ns, const char *name)
+{
+	struct place *at = &process->process.places.data[place];
+	struct handle handle = {
+	    .number = number,
+	    .open = true,
+	    .origin = at->origin,
+	    .type = at->type,
+	    .name = name,
+	    .opened = {opened_ns, process->process.pid, process->process.pid, at->stack_id},
+	    .place = place,
+	};
+
+	array_push(&process->handles, handle);
+	at->opened++;
+	if (at->opened - at->closed > at->open_most)
+		at->open_most = at->opened - at->closed;
+	if (!at->first_ns || opened_ns < at->first_ns)
+		at->first_ns = opened_ns;
+	if (opened_ns > at->last_ns)
+		at->last_ns = opened_ns;
+}
+
+static inline uint32_t fake_place(struct fake_process *process, const char *type, uint32_t stack_id,
+				  enum handle_origin origin)
+{
+	array_push(&process->process.places,
+		   (struct place){.type = type, .stack_id = stack_id, .origin = origin});
+	return process->process.places.count - 1;
+}
+
+static inline struct fake_process *fake_process(struct model *model, int32_t pid, uint64_t start_ns)
+{
+	struct fake_process *process = &model->processes[model->processes_n++];
+
+	process->process.pid = pid;
+	process->process.parent = 1;
+	process->process.start_ns = start_ns;
+	return process;
+}
+
+static inline void fake_fini(struct model *model)
+{
+	for (size_t i = 0; i < model->processes_n; i++) {
+		array_fini(&model->processes[i].handles);
+		array_fini(&model->processes[i].process.places);
+		array_fini(&model->processes[i].process.bad_references);
+	}
+	memset(model, 0, sizeof(*model));
+}
+
+void model_open_handles(const struct model *model, const struct process *process,
+			void (*each)(void *context, const struct handle *handle), void *context)
+{
+	const struct fake_process *fake = (const struct fake_process *)process;
+
+	(void)model;
+	array_each (handle, &fake->handles)
+		if (handle->open)
+			each(context, handle);
+}
+
+const struct process *model_process(const struct model *model, int32_t pid)
+{
+	for (size_t i = 0; i < model->processes_n; i++)
+		if (model->processes[i].process.pid == pid)
+			return &model->processes[i].process;
+	return NULL;
+}
+
+const struct handle *model_handle(const struct model *model, const struct process *process,
+				  int32_t number)
+{
+	const struct fake_process *fake = (const struct fake_process *)process;
+
+	(void)model;
+	array_each (handle, &fake->handles)
+		if (handle->number == number)
+			return handle;
+	return NULL;
+}
+
+#endif

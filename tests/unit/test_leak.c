@@ -1,0 +1,178 @@
+/* trace/leak: every rule, on both sides of its threshold; and trace/duration. */
+#include "trace/duration.h"
+#include "trace/leak.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define S  UINT64_C(1000000000)
+#define MS UINT64_C(1000000)
+
+struct example {
+	struct leak_facts facts;
+	enum verdict verdict;
+	const char *reason;
+};
+
+static const struct example examples[] = {
+    {{.opened = 10, .open = 10, .open_most = 10}, VERDICT_LEAK, "10 opened here, none closed"},
+    {{.opened = 2, .open = 2, .open_most = 2}, VERDICT_LEAK, "2 opened here, none closed"},
+    {{.opened = 1, .open = 1, .open_most = 1},
+     VERDICT_UNKNOWN,
+     "1 opened here, not closed; one alone is not called a leak"},
+    {{.opened = 3, .open = 3, .open_most = 3, .opening_unseen = true},
+     VERDICT_UNKNOWN,
+     "3 open, the opening was not seen"},
+    {{.opened = 0, .open = 2}, VERDICT_UNKNOWN, "2 open, the opening was not seen"},
+    /* The sample: 50 rounds of 100 ms. Still opening at the end, so it is no pool. */
+    {{.opened = 50,
+      .open = 50,
+      .open_most = 50,
+      .burst_ns = 4900 * MS,
+      .quiet_ns = 100 * MS,
+      .watched_ns = 5 * S,
+      .process_ended = 1},
+     VERDICT_LEAK,
+     "50 opened here, none closed"},
+    /* A pool filled at the start, and the two ways of not being one. */
+    {{.opened = 8,
+      .open = 8,
+      .open_most = 8,
+      .burst_ns = 12 * MS,
+      .quiet_ns = 62 * S,
+      .watched_ns = 63 * S},
+     VERDICT_STEADY,
+     "8 opened here within 12 ms, none closed; none opened for 62 s since"},
+    {{.opened = 8, .open = 8, .open_most = 8, .quiet_ns = 9 * S, .watched_ns = 9 * S},
+     VERDICT_LEAK,
+     "8 opened here, none closed"},
+    {{.opened = 8, .open = 8, .open_most = 8, .quiet_ns = 62 * S, .watched_ns = 80 * S},
+     VERDICT_LEAK,
+     "8 opened here, none closed"},
+    {{.opened = 9,
+      .closed = 1,
+      .open = 8,
+      .open_most = 8,
+      .burst_ns = 2 * S,
+      .quiet_ns = 118 * S,
+      .watched_ns = 121 * S},
+     VERDICT_STEADY,
+     "9 opened here within 2.0 s, 1 closed; none opened for 118 s since"},
+    /* One alone stays unknown, however long it is quiet. */
+    {{.opened = 1, .open = 1, .open_most = 1, .quiet_ns = 62 * S, .watched_ns = 62 * S},
+     VERDICT_UNKNOWN,
+     "1 opened here, not closed; one alone is not called a leak"},
+    {{.opened = 40, .closed = 28, .open = 12, .open_most = 12, .oldest_open_ns = 5 * S},
+     VERDICT_GROWING,
+     "40 opened here, 28 closed; the 12 open are the most so far"},
+    {{.opened = 40, .closed = 28, .open = 12, .open_most = 13, .oldest_open_ns = 5 * S},
+     VERDICT_STEADY,
+     "40 opened here, 28 closed; 12 open, at most 13 at once; the oldest open is 5.0 s old"},
+    {{.opened = 4, .closed = 1, .open = 3, .open_most = 3},
+     VERDICT_GROWING,
+     "4 opened here, 1 closed; the 3 open are the most so far"},
+    {{.opened = 3, .closed = 1, .open = 2, .open_most = 2},
+     VERDICT_UNKNOWN,
+     "3 opened here, 1 closed; 2 open: too few to tell"},
+    {{.opened = 1000, .closed = 999, .open = 1, .open_most = 4, .oldest_open_ns = 8 * MS},
+     VERDICT_TRANSIENT,
+     "1000 opened here, all but 1 closed; the oldest open is 8 ms old"},
+    {{.opened = 1000, .closed = 998, .open = 2, .open_most = 4, .oldest_open_ns = 10 * S},
+     VERDICT_STEADY,
+     "1000 opened here, 998 closed; 2 open, at most 4 at once; the oldest open is 10 s old"},
+    /* A snapshot: the counts are the place's, the report looks at some only. */
+    {{.opened = 10, .open = 4, .open_most = 10},
+     VERDICT_LEAK,
+     "10 opened here, none closed; 4 of the open ones since the snapshot"},
+    {{.opened = UINT64_MAX, .open = UINT64_MAX, .open_most = UINT64_MAX},
+     VERDICT_LEAK,
+     "18446744073709551615 opened here, none closed"},
+};
+
+static void test_rules(void **state)
+{
+	char reason[LEAK_REASON_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(examples) / sizeof(*examples); i++) {
+		enum verdict verdict = leak_judge(&examples[i].facts, reason, sizeof(reason));
+
+		assert_string_equal(reason, examples[i].reason);
+		assert_string_equal(verdict_name(verdict), verdict_name(examples[i].verdict));
+	}
+}
+
+/* The longest reason fits, and a smaller buffer is not overrun. */
+static void test_reason_size(void **state)
+{
+	struct leak_facts facts = {
+	    .opened = UINT64_MAX,
+	    .closed = UINT64_MAX / 2,
+	    .open = UINT64_MAX / 2 - 1,
+	    .open_most = UINT64_MAX,
+	    .oldest_open_ns = UINT64_MAX,
+	};
+	char reason[LEAK_REASON_BYTES], little[8] = "1234567";
+
+	(void)state;
+	assert_int_equal(leak_judge(&facts, reason, sizeof(reason)), VERDICT_STEADY);
+	assert_int_equal(strlen(reason) < sizeof(reason) - 1, 1);
+	leak_judge(&facts, little, 4);
+	assert_string_equal(little, "184");
+	assert_string_equal(little + 4, "567");
+}
+
+static void test_ranks(void **state)
+{
+	const enum verdict order[] = {VERDICT_LEAK, VERDICT_GROWING, VERDICT_UNKNOWN,
+				      VERDICT_STEADY, VERDICT_TRANSIENT};
+
+	(void)state;
+	for (int i = 1; i < 5; i++)
+		assert_true(verdict_rank(order[i - 1]) < verdict_rank(order[i]));
+}
+
+static void test_durations(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *words;
+	} lengths[] = {
+	    {0, "0 ns"},
+	    {999, "999 ns"},
+	    {1000, "1 us"},
+	    {999999, "999 us"},
+	    {12 * MS, "12 ms"},
+	    {S - 1, "999 ms"},
+	    {S, "1.0 s"},
+	    {9999 * MS, "9.9 s"},
+	    {62 * S, "62 s"},
+	    {120 * S, "2 min"},
+	    {125 * S, "2 min 5 s"},
+	    {3600 * S, "1 h"},
+	    {3661 * S, "1 h 1 min"},
+	    {50 * 3600 * S, "2 days 2 h"},
+	    {UINT64_MAX, "213503 days 23 h"},
+	};
+	char words[DURATION_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++)
+		assert_string_equal(duration_write(lengths[i].ns, words), lengths[i].words);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_rules),
+	    cmocka_unit_test(test_reason_size),
+	    cmocka_unit_test(test_ranks),
+	    cmocka_unit_test(test_durations),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
