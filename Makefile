@@ -4,7 +4,7 @@ ROUNDS ?= 10
 CC ?= cc
 MESON_FLAGS ?=
 
-.PHONY: all setup build demo check bench install clean help
+.PHONY: all setup build demo check bench install clean format fuzz help
 
 all: ## build build/htrace
 	@scripts/setup.sh --check build
@@ -36,6 +36,13 @@ bench: ## install what is missing, build, measure against other tools
 
 install: all ## install binary, man page and shell completions (PREFIX: MESON_FLAGS=--prefix=...)
 	meson install -C $(BUILD) --no-rebuild
+
+format: ## lay out all C files as .clang-format says
+	@find src tests demo bench -name '*.[ch]' | xargs clang-format -i
+
+fuzz: ## fuzz every parser of foreign bytes, SECONDS each (default 60)
+	@scripts/setup.sh build fuzz
+	@scripts/fuzz.sh $(SECONDS)
 
 clean: ## remove the build folders
 	rm -rf build build-*
