@@ -40,8 +40,8 @@ WORKLOADS = {
     "pair": ("eventfd+close, 16 frames deep", "ns", 5,
              {"untraced": 300000, "bpf": 300000, "ptrace": 10000, "strace_k": 200,
               "valgrind": 50000}),
-    "cpu": ("CPU-bound program", "ns", 5,
-            {"untraced": 700, "bpf": 700, "ptrace": 700, "strace_k": 700, "valgrind": 30}),
+    "cpu": ("CPU-bound program", "ns", 7,
+            {"untraced": 600, "bpf": 600, "ptrace": 600, "strace_k": 600, "valgrind": 30}),
     "nginx": ("nginx, a new connection for each request", "requests/s", 3,
               {"untraced": 2, "bpf": 2, "ptrace": 2, "strace_k": 3, "valgrind": 2}),
 }
@@ -50,7 +50,7 @@ WORKLOADS = {
 EXTRA_RATIOS = [("pair.strace_k_per_ptrace", "pair", "strace_k", "ptrace")]
 
 COMMAND_SECONDS_MAX = 60
-BENCH_SECONDS_MAX = 330  # no new round is begun after that
+BENCH_SECONDS_MAX = 280  # no new round is begun after that
 NGINX_CLIENTS = 8
 
 

@@ -304,6 +304,8 @@ def self_test(template_path):
             if shutil.which(shell):
                 check(subprocess.run([shell, "-n", f"{folder}/{name}"], check=False).returncode == 0,
                       f"{shell} reads {name}")
+            else:
+                print(f"{name} is not read by {shell}: it is not installed")
         if shutil.which("man"):
             done = subprocess.run(["man", "--warnings", "-l", f"{folder}/htrace.1"], check=False,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
