@@ -1,0 +1,391 @@
+#!/usr/bin/env python3
+"""Measures what tracing costs, with htrace and with its peers, in one interleaved run.
+
+Prints the README's table (medians, ratios to untraced) and writes BUILD/bench.json, a list of
+{"name", "value", "unit"}. Knows htrace only by its command line and its JSON report.
+The tables of workloads and of ways to trace stand first; a new one is a new row.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+# The calls that open or close: strace gets the same diet as htrace.
+CALLS = ("open,openat,creat,socket,accept,accept4,pipe,pipe2,dup,dup2,dup3,eventfd2,epoll_create1,"
+         "timerfd_create,signalfd4,inotify_init1,memfd_create,close,close_range")
+STRACE = ["strace", "-k", "--seccomp-bpf", "-f", "-e", "trace=" + CALLS, "-o", "/dev/null"]
+HTRACE = ["{htrace}", "run", "--collector={collector}", "--format=json", "-o", "{report}", "--"]
+VALGRIND = ["valgrind", "-q", "--track-fds=yes", "--log-file=/dev/null"]
+
+# key: (how the table names it, the program it needs, the command that goes before the target)
+WAYS = {
+    "untraced": ("untraced", None, []),
+    "bpf": ("htrace, bpf", "htrace", HTRACE),
+    "ptrace": ("htrace, ptrace", "htrace", HTRACE),
+    "strace_k": ("strace -k --seccomp-bpf -f", "strace", STRACE),
+    "valgrind": ("valgrind --track-fds=yes", "valgrind", VALGRIND),
+}
+
+# key: (title, unit of one measurement, rounds, how much work by way)
+WORKLOADS = {
+    "pair": ("eventfd+close, 16 frames deep", "ns", 5,
+             {"untraced": 300000, "bpf": 300000, "ptrace": 10000, "strace_k": 200,
+              "valgrind": 50000}),
+    "cpu": ("CPU-bound program", "ns", 7,
+            {"untraced": 600, "bpf": 600, "ptrace": 600, "strace_k": 600, "valgrind": 30}),
+    "nginx": ("nginx, a new connection for each request", "requests/s", 3,
+              {"untraced": 2, "bpf": 2, "ptrace": 2, "strace_k": 3, "valgrind": 2}),
+}
+
+# Ratios between two ways that the project holds itself to: name, workload, way, divided by way.
+EXTRA_RATIOS = [("pair.strace_k_per_ptrace", "pair", "strace_k", "ptrace")]
+
+COMMAND_SECONDS_MAX = 60
+BENCH_SECONDS_MAX = 280  # no new round is begun after that
+NGINX_CLIENTS = 8
+
+
+class BenchError(Exception):
+    """Something that makes a measurement worthless; its text says what."""
+
+
+class Bench:
+    """One run: which ways there are, and what was measured."""
+
+    def __init__(self, build, htrace, ways, scratch):
+        self.build, self.htrace, self.ways, self.scratch = build, htrace, ways, scratch
+        self.begin = time.monotonic()
+        self.samples = {}  # (workload, way) -> [number]
+        self.events = {}  # (workload, way) -> [(events, lost)]
+        self.failures = []
+
+    def command(self, way, report):
+        names = {"htrace": self.htrace, "collector": way, "report": report}
+        return [part.format(**names) for part in WAYS[way][2]]
+
+    def add(self, workload, way, value):
+        self.samples.setdefault((workload, way), []).append(value)
+
+    def add_report(self, workload, way, path):
+        """htrace says itself how much of it was lost: a fast run that lost much is no fast run."""
+        if WAYS[way][1] != "htrace":
+            return
+        try:
+            with open(path, encoding="utf-8") as stream:
+                processes = json.load(stream)["processes"]
+            # A loss belongs to nobody, so each process may tell the same one.
+            lost = max((p["lost_events"] for p in processes), default=0)
+            self.events.setdefault((workload, way), []).append(
+                (sum(p["events"] for p in processes), lost))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"no usable report of htrace: {error!r}") from error
+
+    def program(self, workload, way, amount):
+        """One run of a program of ours that times its own loop."""
+        report = os.path.join(self.scratch, "report.json")
+        if os.path.exists(report):
+            os.unlink(report)
+        command = self.command(way, report) + [os.path.join(self.build, "bench", workload),
+                                               str(amount)]
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  timeout=COMMAND_SECONDS_MAX, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"not done within {COMMAND_SECONDS_MAX} s") from error
+        found = re.search(r"^([0-9.]+) ns/unit$", done.stdout, re.M)
+        if done.returncode != 0 or not found:
+            raise BenchError(f"exit status {done.returncode}: {done.stderr.strip()[-300:]}")
+        self.add_report(workload, way, report)
+        self.add(workload, way, float(found.group(1)))
+
+    def nginx(self, workload, way, seconds):
+        with NginxServer(self, way) as server:
+            server.wait_ready()
+            server.attach()
+            rate = server.load(seconds)
+            server.detach()
+            self.add_report(workload, way, server.report)
+        self.add(workload, way, rate)
+
+    def measure(self, workload):
+        rounds, amounts = WORKLOADS[workload][2:]
+        failed = set()
+        run = self.nginx if workload == "nginx" else self.program
+        for number in range(rounds):
+            for way in self.ways:
+                if way in failed:
+                    continue
+                if number and time.monotonic() - self.begin > BENCH_SECONDS_MAX:
+                    print(f"bench: {workload}: only {number} rounds, time is up", file=sys.stderr)
+                    return
+                try:
+                    run(workload, way, amounts[way])
+                except BenchError as error:
+                    failed.add(way)
+                    self.failures.append(f"{workload}.{way}: {error}")
+                    print(f"bench: {workload}.{way} failed: {error}", file=sys.stderr)
+            print(f"bench: {workload}: round {number + 1} of {rounds}", file=sys.stderr)
+
+    def median(self, workload, way):
+        samples = self.samples.get((workload, way))
+        return statistics.median(samples) if samples else None
+
+    def ratio(self, workload, way):
+        """How many times as much as untraced; of a rate: which share of it is left."""
+        own, base = self.median(workload, way), self.median(workload, "untraced")
+        return own / base if own is not None and base else None
+
+
+class NginxServer:
+    """nginx as one process on a free port of the loopback, traced in one of the ways: htrace
+    attaches to it while it runs, the others start it."""
+
+    def __init__(self, bench, way):
+        self.bench, self.way = bench, way
+        self.folder = tempfile.mkdtemp(dir=bench.scratch)
+        os.chmod(self.folder, 0o755)
+        self.report = os.path.join(self.folder, "report.json")
+        self.tracer = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.pid_file = os.path.join(self.folder, "pid")
+        config = os.path.join(self.folder, "nginx.conf")
+        with open(config, "w", encoding="utf-8") as stream:
+            stream.write(self.config())
+        before = [] if WAYS[way][1] == "htrace" else bench.command(way, self.report)
+        self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
+        self.process = subprocess.Popen(before + ["nginx", "-p", self.folder, "-c", config],
+                                        stdout=self.log, stderr=self.log, start_new_session=True)
+
+    def config(self):
+        html = os.path.join(self.folder, "html")
+        os.mkdir(html)
+        with open(os.path.join(html, "index.html"), "w", encoding="utf-8") as stream:
+            stream.write("<p>It works.</p>\n" * 32)
+        # A file is opened for each request: a socket and a file come and go.
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        temps = "".join(f"{name}_temp_path {self.folder}/{name};" for name in
+                        ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        return (f"{user}daemon off; master_process off; worker_processes 1;\n"
+                f"pid {self.pid_file}; error_log stderr crit;\n"
+                "events { worker_connections 512; }\n"
+                f"http {{ access_log off; keepalive_timeout 0; {temps}\n"
+                f"server {{ listen 127.0.0.1:{self.port} backlog=512; root {html}; }} }}\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in (self.tracer, self.process):
+            if process is None or process.poll() is not None:
+                continue
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self.process.poll() is not None and self.pid() is not None:
+            try:  # a tracer that was killed may have left it behind
+                os.kill(self.pid(), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def pid(self):
+        try:
+            with open(self.pid_file, encoding="utf-8") as stream:
+                return int(stream.read())
+        except (OSError, ValueError):
+            return None
+
+    def wait_ready(self):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                if self.pid() is not None:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        self.log.seek(0)
+        raise BenchError("nginx does not answer: " + self.log.read().strip()[-300:])
+
+    def attach(self):
+        if WAYS[self.way][1] != "htrace":
+            return
+        command = [self.bench.htrace, "attach", f"--collector={self.way}", "--format=json",
+                   "-o", self.report, "-p", str(self.pid())]
+        self.tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
+                                       stderr=self.log, start_new_session=True)
+        # It says nothing when it is ready; events that are missing afterwards tell.
+        time.sleep(1.5)
+        if self.tracer.poll() is not None:
+            self.log.seek(0)
+            raise BenchError("htrace attach ended: " + self.log.read().strip()[-300:])
+
+    def detach(self):
+        if self.tracer is None:
+            return
+        self.tracer.send_signal(signal.SIGINT)
+        try:
+            self.tracer.wait(COMMAND_SECONDS_MAX)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError("htrace attach does not end") from error
+
+    def load(self, seconds):
+        """Requests a second, each over a connection of its own."""
+        command = ["ab", "-q", "-t", str(seconds), "-n", "1000000", "-c", str(NGINX_CLIENTS),
+                   f"http://127.0.0.1:{self.port}/index.html"]
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  timeout=COMMAND_SECONDS_MAX, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError("ab does not end") from error
+        rate = re.search(r"Requests per second:\s+([0-9.]+)", done.stdout)
+        failed = re.search(r"Failed requests:\s+([0-9]+)", done.stdout)
+        if done.returncode != 0 or not rate or not failed:
+            raise BenchError(f"ab: {done.stderr.strip()[-300:]}")
+        if int(failed.group(1)):
+            raise BenchError(f"{failed.group(1)} requests failed")
+        return float(rate.group(1))
+
+
+def number_text(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def ratio_text(workload, ratio):
+    if WORKLOADS[workload][1] == "ns":
+        return f"{ratio:.3f}" if ratio < 1.2 else f"{ratio:,.2f}" if ratio < 100 else f"{ratio:,.0f}"
+    return f"{ratio * 100:.1f} %"
+
+
+def table(bench):
+    """Markdown, as the README shows it."""
+    lines = []
+    for workload, (title, unit, _, _) in WORKLOADS.items():
+        ways = [way for way in bench.ways if bench.median(workload, way) is not None]
+        if not ways:
+            continue
+        share = "times untraced" if unit == "ns" else "of untraced"
+        lines += [f"| {title} | {unit} | {share} | lowest - highest | events lost |",
+                  "|---|--:|--:|--:|--:|"]
+        for way in ways:
+            samples = bench.samples[workload, way]
+            ratio = bench.ratio(workload, way)
+            events = bench.events.get((workload, way), [])
+            lost = (f"{sum(e[1] for e in events):,} of {sum(e[0] + e[1] for e in events):,}"
+                    if events else "")
+            lines.append(f"| {WAYS[way][0]} | {number_text(statistics.median(samples))} | "
+                         f"{ratio_text(workload, ratio) if ratio is not None else ''} | "
+                         f"{number_text(min(samples))} - {number_text(max(samples))} | {lost} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def results(bench):
+    """The list for bench.json."""
+    out = []
+    for workload, (_, unit, _, _) in WORKLOADS.items():
+        for way in bench.ways:
+            median = bench.median(workload, way)
+            if median is None:
+                continue
+            if way == "untraced":
+                out.append((f"{workload}.untraced", median, unit))
+            elif bench.ratio(workload, way) is not None:
+                out.append((f"{workload}.{way}", bench.ratio(workload, way),
+                            "times untraced" if unit == "ns" else "share of untraced requests/s"))
+            events = bench.events.get((workload, way))
+            if events:
+                out.append((f"{workload}.{way}_events", sum(e[0] for e in events), "events"))
+                out.append((f"{workload}.{way}_lost", sum(e[1] for e in events), "events"))
+    for name, workload, way, divided_by in EXTRA_RATIOS:
+        own, base = bench.median(workload, way), bench.median(workload, divided_by)
+        if own is not None and base:
+            out.append((name, own / base, "times"))
+    return [{"name": name, "value": round(value, 4), "unit": unit} for name, value, unit in out]
+
+
+def usable_ways(htrace, wanted):
+    """Those whose program is here; why the others are left out is said."""
+    ways = []
+    for way in wanted:
+        program = WAYS[way][1]
+        if program == "htrace":
+            if not os.access(htrace, os.X_OK):
+                raise BenchError(f"{htrace} is missing: run make first (--peers measures only "
+                                 "the other tools)")
+            if way == "bpf" and os.geteuid() != 0:
+                print("bench: bpf left out: it needs root", file=sys.stderr)
+                continue
+        elif program and not shutil.which(program):
+            print(f"bench: {way} left out: no {program}", file=sys.stderr)
+            continue
+        ways.append(way)
+    return ways
+
+
+def build_programs(build):
+    """The targets, as a distribution builds its programs: optimised, no frame pointers."""
+    folder, source = os.path.join(build, "bench"), os.path.dirname(os.path.abspath(__file__))
+    os.makedirs(folder, exist_ok=True)
+    for name in ("pair", "cpu"):
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-g", "-fno-optimize-sibling-calls", "-o",
+                        os.path.join(folder, name), os.path.join(source, name + ".c")], check=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--build", default="build", help="the build folder")
+    parser.add_argument("--peers", action="store_true", help="measure the other tools only")
+    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads, comma-separated")
+    options = parser.parse_args()
+    htrace = os.path.join(options.build, "htrace")
+    workloads = options.only.split(",")
+    unknown = [name for name in workloads if name not in WORKLOADS]
+    if unknown:
+        parser.error(f"unknown workload: {unknown[0]} (known: {', '.join(WORKLOADS)})")
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # nginx lives there
+    try:
+        ways = usable_ways(htrace, [way for way, row in WAYS.items()
+                                    if not (options.peers and row[1] == "htrace")])
+        if "nginx" in workloads and not (shutil.which("nginx") and shutil.which("ab")):
+            print("bench: nginx left out: nginx or ab is missing", file=sys.stderr)
+            workloads.remove("nginx")
+        build_programs(options.build)
+    except (BenchError, OSError, subprocess.CalledProcessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+    with tempfile.TemporaryDirectory(prefix="htrace-bench-") as scratch:
+        os.chmod(scratch, 0o755)
+        bench = Bench(options.build, htrace, ways, scratch)
+        for workload in workloads:
+            bench.measure(workload)
+    print(table(bench))
+    path = os.path.join(options.build, "bench.json")
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(results(bench), stream, indent=1)
+        stream.write("\n")
+    print(f"bench: {path} written, {time.monotonic() - bench.begin:.0f} s", file=sys.stderr)
+    return 1 if bench.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
