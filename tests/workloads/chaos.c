@@ -373,6 +373,7 @@ static void *run_thread(void *argument)
 
 static void run_process(uint64_t seed, long operations, int threads_n, int process)
 {
+	truth_base();
 	for (int i = 0; i < threads_n; i++) {
 		threads[i].index = i;
 		threads[i].operations = operations;
