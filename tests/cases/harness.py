@@ -346,7 +346,10 @@ class Lab:
         self.work = self.new_folder("work")
         self.started = []
         self.serial = 0
-        self.htrace = self.program(os.environ.get("HTRACE", os.path.join(ROOT, "build", "htrace")))
+
+    @property
+    def htrace(self):
+        return self.program(os.environ.get("HTRACE", os.path.join(ROOT, "build", "htrace")))
 
     def new_folder(self, name):
         path = os.path.join(self.folder, name)
@@ -508,6 +511,8 @@ def run_case(name, function, collector):
     lab = None
     try:
         lab = Lab(collector)
+        if collector:
+            check(os.access(lab.htrace, os.X_OK), "htrace cannot be executed")
         function(lab)
         outcome, text = "passed", ""
     except Skipped as why:
@@ -527,8 +532,9 @@ def run_case(name, function, collector):
     return outcome
 
 
-def main(names):
-    collector, only = "ptrace", None
+def main(names, collector="ptrace"):
+    """Runs the test_* functions of a case file. `collector` None: they need no htrace."""
+    only = None
     for argument in sys.argv[1:]:
         key, _, value = argument.partition("=")
         if key == "--collector" and value in ("bpf", "ptrace"):
@@ -538,7 +544,7 @@ def main(names):
         else:
             sys.exit(f"unknown argument {argument}")
     why = availability(collector)
-    if why:
+    if why is not None:
         print(f"skipped: {why}")
         sys.exit(SKIPPED_STATUS)
     outcomes = [run_case(name[5:], function, collector) for name, function in list(names.items())
