@@ -1,0 +1,221 @@
+"""Programs that nobody here wrote, attached to while they work: nothing crashes, no event is lost, and at
+the end the open handles are those of /proc/PID/fd. A program that is missing is skipped."""
+import os
+import shutil
+import socket
+import subprocess
+
+import harness
+from harness import check
+
+
+def find(lab, name):
+    path = shutil.which(name, path=lab.environment()["PATH"])
+    if not path:
+        raise harness.Skipped(f"{name} is not installed")
+    return path
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def amount(lab, count):
+    """ptrace is slower by far."""
+    return str(count if lab.collector == "bpf" else max(count // 10, 50))
+
+
+def stable(pid):
+    """The number of open handles, once it has not changed for a while."""
+    looks = []
+
+    def unchanged():
+        looks.append(sorted(harness.proc_fds(pid)))
+        return len(looks) > 15 and all(look == looks[-1] for look in looks[-15:])
+    harness.wait_for(f"{pid} to be quiet", unchanged, 30)
+
+
+def finish(attached, target, program):
+    """Quiet, the report, and the comparison with /proc."""
+    stable(target.pid)
+    result = attached.finish()
+    check(target.poll() is None, f"{program} ended: {target.returncode}")
+    report = result.report
+    harness.compare_with_proc(report, target.pid)
+    check(report.process(target.pid)["events"] > 0, "no event was seen")
+    bad = report.process(target.pid)["bad_references"]
+    check(not [entry for entry in bad if entry["kind"] == "double-close"],
+          lambda: f"{program} is said to close twice: {bad}")
+    return report
+
+
+def test_redis(lab):
+    server, bench = find(lab, "redis-server"), find(lab, "redis-benchmark")
+    port = free_port()
+    target = lab.start([server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"],
+                       stdout=subprocess.DEVNULL)
+    harness.wait_for("redis-server", lambda: answers(port))
+    load = [bench, "-p", str(port), "-c", "20", "-t", "ping,set,get", "-k", "0", "-q", "-n", amount(lab, 3000)]
+    background = lab.start(load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    attached = lab.attach(target.pid)
+    check(lab.wait(background, 120) == 0, "redis-benchmark failed")
+    check(lab.call(load, 120).status == 0, "redis-benchmark failed while traced")
+    report = finish(attached, target, "redis-server")
+    names = {frame["function"] for group in report.process(target.pid)["groups"] for frame in group["stack"]}
+    print(f"  events {report.process(target.pid)['events']}, truncated "
+          f"{report.process(target.pid)['truncated_stacks']}, functions {sorted(filter(None, names))[:6]}")
+
+
+def nginx_configuration(lab, port):
+    folder = lab.new_folder("nginx")
+    path = os.path.join(folder, "nginx.conf")
+    with open(path, "w") as out:
+        user = "" if lab.as_nobody or os.geteuid() else "user root;\n"
+        out.write(f"{user}daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
+                  "events { worker_connections 256; }\n"
+                  f"http {{ access_log off; keepalive_timeout 0; root {folder};\n"
+                  f"client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
+                  f"uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+                  f"server {{ listen 127.0.0.1:{port}; }} }}\n")
+    with open(os.path.join(folder, "index.html"), "w") as out:
+        out.write("hello\n")
+    return folder, path
+
+
+def test_nginx(lab):
+    server, bench = find(lab, "nginx"), find(lab, "ab")
+    port = free_port()
+    folder, configuration = nginx_configuration(lab, port)
+    target = lab.start([server, "-p", folder, "-c", configuration, "-e", os.path.join(folder, "error.log")])
+    harness.wait_for("nginx", lambda: answers(port))
+    load = [bench, "-q", "-c", "8", "-n", amount(lab, 5000), f"http://127.0.0.1:{port}/"]
+    background = lab.start(load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    attached = lab.attach(target.pid)
+    check(lab.wait(background, 120) == 0, "ab failed")
+    result = lab.call(load, 120)
+    check(result.status == 0, lambda: f"ab failed while traced: {result.errors}")
+    check("Failed requests:        0" in result.output, lambda: result.output)
+    report = finish(attached, target, "nginx")
+    minimum = int(amount(lab, 5000))
+    check(report.process(target.pid)["events"] >= minimum, "too few events were seen")
+
+
+def interactive(lab, argv, begin, done, seconds=60):
+    """A program that works when a line arrives and says when it is done."""
+    out = lab.path(".out")
+    with open(out, "w") as output:
+        target = lab.start(argv, stdin=subprocess.PIPE, stdout=output, stderr=output)
+
+    def say(line):
+        target.stdin.write(line.encode() + b"\n")
+        target.stdin.flush()
+    harness.wait_for(f"{argv[0]} to be ready", lambda: "ready" in lab.read(out), 30)
+    say(begin)  # it works already when htrace comes
+    attached = lab.attach(target.pid)
+    harness.wait_for(f"{argv[0]} to do its work", lambda: lab.read(out).count(done) >= 1, seconds)
+    say(begin)
+    harness.wait_for(f"{argv[0]} to do its work again", lambda: lab.read(out).count(done) >= 2, seconds)
+    report = finish(attached, target, argv[0])
+    target.stdin.close()
+    check(lab.wait(target) == 0, f"{argv[0]} ended with {target.returncode}")
+    return report
+
+
+PYTHON = """
+import os, socket, subprocess, sys, tempfile, threading
+print("ready", flush=True)
+kept = []
+def work():
+    for _ in range(40):
+        open("/dev/null").close()
+        a, b = socket.socketpair(); a.close(); b.close()
+        with tempfile.TemporaryFile() as file: file.write(b"x")
+    kept.append(open("/dev/null"))
+for line in sys.stdin:
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    for _ in range(5): subprocess.run(["true"])
+    print("done", flush=True)
+"""
+
+
+def test_python(lab):
+    python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else find(lab, "python3")
+    report = interactive(lab, [python, "-c", PYTHON], "work", "done")
+    check(len(report.processes) > 1, "the children of python are not in the report")
+
+
+def test_git(lab):
+    """A shell that runs git again and again; git's processes are children that come and go."""
+    git = find(lab, "git")
+    script = (f"cd {lab.work} && {git} init -q repo && cd repo && "
+              f"{git} config user.email a@b && {git} config user.name n && echo ready; "
+              "while read line; do for i in 1 2 3 4 5; do "
+              f"echo $i$line >> file && {git} add file && {git} commit -q -m m$i && {git} status -s && "
+              f"{git} log --oneline > log; done; {git} fsck --no-progress && echo done; done")
+    report = interactive(lab, ["/bin/sh", "-c", script], "work", "done", 120)
+    gits = [process for process in report.json["processes"] if (process["exe"] or "").endswith("git")]
+    check(len(gits) >= 20, f"{len(gits)} git processes are in the report")
+    check(all(process["exited"] and process["exit_status"] == 0 for process in gits), "a git failed")
+
+
+def test_gdb(lab):
+    gdb = find(lab, "gdb")
+    program = lab.workload("workload_busy")
+    report = interactive(lab, [gdb, "-nx", "-q", "-ex", "set confirm off", "-ex", "set pagination off",
+                               "-ex", "echo ready\\n"],
+                         f"file {program}\ninfo line main\ninfo functions open\nlist main\necho done\\n", "done")
+    check(report, "no report")
+
+
+NODE = """
+const fs = require("fs"), net = require("net"), children = require("child_process");
+console.log("ready");
+const kept = [];
+async function work() {
+  for (let i = 0; i < 40; i++) {
+    fs.closeSync(fs.openSync("/dev/null"));
+    const file = await fs.promises.open("/dev/null"); await file.close();
+  }
+  kept.push(fs.openSync("/dev/null"));
+  await new Promise(done => { const server = net.createServer(c => c.end());
+    server.listen(0, "127.0.0.1", () => { const c = net.connect(server.address().port, "127.0.0.1");
+      c.resume(); c.on("close", () => server.close(done)); }); });
+  children.execFileSync("true");
+  console.log("done");
+}
+require("readline").createInterface({input: process.stdin}).on("line", work);
+"""
+
+
+def test_node(lab):
+    node = find(lab, "node")
+    report = interactive(lab, [node, "-e", NODE], "work", "done", 90)
+    check(report, "no report")
+
+
+def test_git_from_the_start(lab):
+    """htrace run on a program that forks and executes a lot: its output and status are git's own."""
+    git = find(lab, "git")
+    setup = f"cd {lab.work} && {git} init -q r && cd r && echo x > f && {git} add f"
+    check(lab.call(["/bin/sh", "-c", setup]).status == 0, "git init failed")
+    argv = [git, "-C", os.path.join(lab.work, "r"), "status", "--porcelain=v2"]
+    plain = lab.call(argv)
+    traced = lab.run(argv)
+    check((traced.status, traced.output) == (plain.status, plain.output),
+          lambda: f"{traced.status} {traced.output!r} instead of {plain.status} {plain.output!r}")
+    check(traced.report.lost() == 0, "lost events")
+
+
+harness.main(globals())

@@ -1,0 +1,69 @@
+"""Stacks that are hard to follow, in programs built in several ways."""
+import harness
+from harness import check
+
+
+def check_callers(result, function, callers, module):
+    """The frames above the opener are there too, in this order."""
+    pid = result.truth.order[-1]
+    for group in result.report.process(pid)["groups"]:
+        frames = harness.project_frames(group["stack"], {module}, {function})
+        if not frames:
+            continue
+        names = [harness.bare(frame["function"]) for frame in frames if frame.get("function")]
+        at = 0
+        for name in names:
+            at += at < len(callers) and name == callers[at]
+        check(at == len(callers), lambda: f"{function}: callers {callers} are not all there:\n" +
+              harness.show_stack(group["stack"]))
+        return
+    check(False, f"{function} is in no group")
+
+
+def check_build(lab, name, missing=None, static=False):
+    result = lab.run_truth([lab.workload(name, missing)], static=static)
+    check_callers(result, "leak_in_handler", ["leak_in_handler", "raise_on_other_stack", "main"], name)
+    check_callers(result, "leak_deep", ["leak_deep"] + ["recurse"] * 43 + ["main"], name)
+    check_callers(result, "leak_variable_frame", ["leak_variable_frame", "main"], name)
+    check_callers(result, "leak_in_callback", ["leak_in_callback", "main"], name)
+
+
+def test_dynamic(lab):
+    check_build(lab, "workload_stacks")
+
+
+def test_without_frame_pointers(lab):
+    check_build(lab, "workload_stacks_nofp")
+
+
+def test_static(lab):
+    check_build(lab, "workload_stacks_static", static=True)
+
+
+def test_static_pie(lab):
+    check_build(lab, "workload_stacks_static_pie", static=True)
+
+
+def test_musl(lab):
+    """musl's own functions have no unwind tables, so only what lies below them is asked for."""
+    name = "workload_stacks_musl"
+    result = lab.run_truth([lab.workload(name, "no musl-gcc here")], static=True)
+    check_callers(result, "leak_plain", ["leak_plain", "main"], name)
+
+
+def test_go(lab):
+    name = "workload_go_leak"
+    result = lab.run([lab.workload(name, "no go here")])
+    check(result.status == 0, f"status {result.status}: {result.errors}")
+    pid = result.truth.order[-1]
+    found = harness.differences_of_functions(result.report, pid, result.truth.open[pid], {name}, {"main.leakFile"})
+    check(not found, lambda: "\n".join(found))
+    check_callers(result, "main.leakFile", ["main.leakFile", "main.main"], name)
+
+
+def test_cpp(lab):
+    """Templates, an operator, and a chain of inlined functions."""
+    lab.run_truth([lab.workload("workload_cpp_frames", "no C++ compiler here")])
+
+
+harness.main(globals())
