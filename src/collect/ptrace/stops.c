@@ -1,0 +1,230 @@
+/*
+ * Says what each stop of a tracee means and lets it go on: system calls, signals, group-stops;
+ * hands births and deaths to lifetimes.c. ptrace(2) is the source of every rule here.
+ */
+#include "collect/ptrace/tracer.h"
+
+#include "base/cleanup.h"
+#include "event/plan_guard.h"
+#include "os/procfs.h"
+
+#include <linux/audit.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum {
+	HELD_MAX_NS = 200 * 1000 * 1000,
+	SYSCALL_STOP = SIGTRAP | 0x80, /* PTRACE_O_TRACESYSGOOD */
+};
+
+/* The calls after which there may be code where none was. */
+static bool makes_code(uint64_t number, const uint64_t args[6])
+{
+	return (number == __NR_mmap || number == __NR_mprotect || number == __NR_pkey_mprotect) &&
+	       args[2] & PROT_EXEC;
+}
+
+static void handle_entry(struct collector *collector, struct tracee *tracee, uint32_t arch,
+			 uint64_t number, const uint64_t args[6])
+{
+	const struct plan *plan = collector->plan;
+	uint8_t wanted;
+
+	tracee->wanted = 0;
+	if (tracee->process->muted || arch != AUDIT_ARCH_X86_64 || number >= PLAN_SYSCALLS_MAX)
+		return;
+	wanted = plan_when_wanted(plan, number, args);
+	/* Only a bad reference would be of interest: the kernel can say now that it is none. */
+	if (wanted == PLAN_LEAVE_EBADF && plan->calls[number].fd_arg < 6 &&
+	    fds_is_open(collector, tracee, (int32_t)args[plan->calls[number].fd_arg]))
+		wanted = 0;
+	if (makes_code(number, args))
+		wanted |= WANT_MAPS;
+	if (!wanted)
+		return;
+	tracee->number = number;
+	memcpy(tracee->args, args, sizeof(tracee->args));
+	if (wanted & PLAN_ENTER)
+		capture_enter(collector, tracee);
+	tracee->wanted = wanted & ~PLAN_ENTER;
+}
+
+static void handle_exit(struct collector *collector, struct tracee *tracee)
+{
+	struct user_regs_struct registers;
+	struct process *process = tracee->process;
+	uint64_t result;
+
+	/* A call that was entered before we came has no `wanted` either. */
+	if (!tracee->wanted)
+		return;
+	if (tracee_registers(tracee, &registers)) {
+		result = registers.rax;
+		capture_leave(collector, tracee, &registers);
+		if (tracee->wanted & WANT_MAPS && (int64_t)result >= -4095 && (int64_t)result < 0)
+			tracee->wanted = 0; /* it failed */
+		if (tracee->wanted & WANT_MAPS && tracee->number == __NR_mmap &&
+		    tracee->args[3] & MAP_ANONYMOUS)
+			maps_anonymous(collector, process, tracee->tid, result, tracee->args[1]);
+		else if (tracee->wanted & WANT_MAPS)
+			maps_update(collector, process, tracee->tid);
+	}
+	tracee->wanted = 0;
+}
+
+/* A filter's stop is an entry; else the kernel says which of the two it is. */
+static void handle_syscall(struct collector *collector, struct tracee *tracee, bool seccomp)
+{
+	struct __ptrace_syscall_info info = {0};
+
+	if (tracee->process->filtered && !seccomp) {
+		handle_exit(collector, tracee);
+	} else if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->tid, (void *)sizeof(info), &info) > 0) {
+		uint64_t args[6];
+
+		/* `entry` is the beginning of `seccomp` too. */
+		memcpy(args, (const void *)info.entry.args, sizeof(args));
+		if (info.op == PTRACE_SYSCALL_INFO_EXIT)
+			handle_exit(collector, tracee);
+		else if (info.op != PTRACE_SYSCALL_INFO_NONE)
+			handle_entry(collector, tracee, info.arch, info.entry.nr, args);
+	}
+	tracee_resume(collector, tracee, 0);
+}
+
+static bool stops_job(int signal)
+{
+	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+/* SIGTRAP: a first stop, an interrupt of ours, or SIGCONT has come; else a group-stop, in which
+ * the tracee stays, as it would untraced. */
+static void handle_event_stop(struct collector *collector, struct tracee *tracee, int signal)
+{
+	if (!stops_job(signal) || collector->detaching) {
+		tracee_resume(collector, tracee, 0);
+		return;
+	}
+	tracee->state = TRACEE_LISTENING;
+	ptrace(PTRACE_LISTEN, tracee->tid, NULL, NULL);
+}
+
+static void handle_event(struct collector *collector, struct tracee *tracee, int event, int signal)
+{
+	switch (event) {
+	case PTRACE_EVENT_STOP:
+		handle_event_stop(collector, tracee, signal);
+		return;
+	case PTRACE_EVENT_SECCOMP:
+		handle_syscall(collector, tracee, true);
+		return;
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK:
+	case PTRACE_EVENT_CLONE:
+		lifetime_fork(collector, tracee, event);
+		break;
+	case PTRACE_EVENT_EXEC:
+		lifetime_exec(collector, tracee);
+		break;
+	case PTRACE_EVENT_EXIT:
+		lifetime_exit_begins(collector, tracee);
+		break;
+	}
+	tracee_resume(collector, tracee, 0);
+}
+
+/* A new tracee may stop before its parent tells of it: it waits for that. */
+static void hold(struct collector *collector, pid_t tid, struct tracee *tracee, int status)
+{
+	if (status >> 16 == PTRACE_EVENT_EXIT) { /* killed before it ran */
+		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		return;
+	}
+	if (!tracee)
+		tracee = tracee_add(collector, tid, NULL);
+	collector->held += tracee->state != TRACEE_STOPPED;
+	tracee->state = TRACEE_STOPPED;
+	tracee->held_status = status;
+	tracee->held_since_ns = poll_now_ns();
+}
+
+static void handle_end(struct collector *collector, pid_t tid, struct tracee *tracee, int status)
+{
+	if (tid == collector->spawned) {
+		collector->child_ended = true;
+		collector->child_status = status;
+	}
+	if (!tracee)
+		return;
+	if (!tracee->process && tracee->state == TRACEE_STOPPED)
+		collector->held--;
+	lifetime_ended(collector, tracee, status);
+}
+
+void stops_handle(struct collector *collector, pid_t tid, int status)
+{
+	struct tracee *tracee = tracee_find(collector, tid);
+	int event = status >> 16;
+
+	if (!WIFSTOPPED(status)) {
+		handle_end(collector, tid, tracee, status);
+		return;
+	}
+	/* A leader that had ended before we came is back when another thread execs. */
+	if (!tracee && event == PTRACE_EVENT_EXEC && process_find(collector, tid))
+		tracee = tracee_add(collector, tid, process_find(collector, tid));
+	if (!tracee || !tracee->process) {
+		hold(collector, tid, tracee, status);
+		return;
+	}
+	tracee->state = TRACEE_STOPPED;
+	if (event)
+		handle_event(collector, tracee, event, WSTOPSIG(status));
+	else if (WSTOPSIG(status) == SYSCALL_STOP)
+		handle_syscall(collector, tracee, false);
+	else
+		tracee_resume(collector, tracee, WSTOPSIG(status)); /* siginfo stays as it is */
+}
+
+static void release(struct collector *collector, struct tracee *tracee)
+{
+	struct procfs_status status;
+	struct process *process, *parent;
+
+	if (procfs_status(tracee->tid, &status, NULL) < 0)
+		return; /* its end is still to be told */
+	process = process_find(collector, status.tgid);
+	if (!process) {
+		process = process_add(collector, status.tgid);
+		parent = process_find(collector, status.ppid);
+		process->filtered = parent ? parent->filtered : collector->spawned > 0;
+		process->muted = !collector->follow_children;
+	}
+	collector->held--;
+	tracee_join(tracee, process);
+	if (!process->muted)
+		maps_update(collector, process, tracee->tid);
+	stops_handle(collector, tracee->tid, tracee->held_status);
+}
+
+void stops_release_held(struct collector *collector)
+{
+	ARRAY(struct tracee *) held = {0};
+	int64_t now = poll_now_ns();
+
+	if (!collector->held)
+		return;
+	map_each (entry, &collector->tracees) {
+		struct tracee *tracee = (struct tracee *)(uintptr_t)entry->value;
+
+		if (!tracee->process && tracee->state == TRACEE_STOPPED &&
+		    now - tracee->held_since_ns > HELD_MAX_NS)
+			array_push(&held, tracee);
+	}
+	array_each (tracee, &held)
+		release(collector, *tracee);
+	array_fini(&held);
+}
