@@ -35,7 +35,7 @@ void model_free(struct model *model)
 	map_fini(&model->by_pid);
 	array_fini(&model->processes);
 	array_fini(&model->awaited);
-	strtab_fini(&model->types);
+	strtab_fini(&model->strings);
 	free(model);
 }
 
@@ -80,7 +80,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 	handle->opened = (struct handle_moment){0};
 	handle->doubt = 0;
 	handle->awaited = false;
-	handle->type = type ? strtab_intern(&model->types, type) : NULL;
+	handle->type = type ? strtab_intern(&model->strings, type) : NULL;
 	handle_set_name(handle, NULL, 0);
 	if (table->owner)
 		place_open(table->owner, handle);
@@ -94,7 +94,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	const struct handle *source =
 	    op->kind == HANDLE_DUPLICATE ? handle_table_get(table, op->source) : NULL;
 	struct handle *handle = handle_table_put(table, op->number);
-	const char *type = op->type ? strtab_intern(&model->types, op->type) : NULL;
+	const char *type = op->type ? strtab_intern(&model->strings, op->type) : NULL;
 
 	if (source == handle || (source && !source->open))
 		source = NULL;

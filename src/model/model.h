@@ -94,6 +94,7 @@ struct bad_reference {
 /* A process that was traced; stays after its exit for the report. Read-only outside the model. */
 struct process {
 	int32_t pid, parent;
+	const char *exe; /* path of its program; NULL: not told. Owned by the model */
 	uint64_t start_ns; /* when tracing of it began */
 	bool exited;
 	int32_t exit_status; /* as wait(2) gives it */
@@ -145,6 +146,9 @@ void model_free(struct model *model);
  * tables of their own are told by model_own_table(). */
 struct process *model_attach(struct model *model, int32_t pid, int32_t parent, uint64_t time_ns);
 void model_own_table(struct model *model, int32_t pid, int32_t tid);
+
+/* The path of the program that the living process `pid` runs; copied. */
+void model_set_exe(struct model *model, int32_t pid, const char *exe);
 
 /* What one operation does. Events of a pid that is not known attach it as incomplete. */
 void model_apply(struct model *model, const struct actor *actor, const struct handle_op *op);

@@ -61,7 +61,7 @@ struct model {
 	struct map tables;                        /* id -> struct handle_table * */
 	uint64_t table_ids;
 	size_t tasks_kept; /* at the last pruning */
-	struct strtab types;
+	struct strtab strings; /* types, and paths of programs */
 	ARRAY(struct awaited) awaited;
 	struct forgotten forgotten;
 };

@@ -32,7 +32,7 @@ static void fill_in(struct comparing *comparing, struct handle *handle,
 	handle->cloexec = truth->cloexec;
 	handle->doubt = DOUBT_NONE;
 	if (!handle->type && truth->type) {
-		const char *type = strtab_intern(&comparing->model->types, truth->type);
+		const char *type = strtab_intern(&comparing->model->strings, truth->type);
 
 		if (comparing->table->owner)
 			place_retype(comparing->table->owner, handle, type);

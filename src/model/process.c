@@ -42,6 +42,14 @@ struct process *model_attach(struct model *model, int32_t pid, int32_t parent, u
 	return &record->public;
 }
 
+void model_set_exe(struct model *model, int32_t pid, const char *exe)
+{
+	struct process_record *record = process_find(model, pid);
+
+	if (record)
+		record->public.exe = strtab_intern(&model->strings, exe);
+}
+
 struct process_record *process_of(struct model *model, const struct actor *actor)
 {
 	struct process_record *record = process_find(model, actor->pid);

@@ -134,11 +134,16 @@ static void dispatch_fork(struct session *session, const struct event_fork *even
 	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
 	struct actor actor = actor_of(&event->header);
 	struct target *parent = session_target(session, event->header.pid);
+	const struct process *process;
 
 	model_fork(session->model, &actor, event->child_pid, event->child_tid, event->header.flags,
 		   of_kind(data, EVENT_DATA_FDS));
-	if (!(event->header.flags & EVENT_FORK_THREAD))
-		target_add(session, event->child_pid, address_space_dup(parent->space));
+	if (event->header.flags & EVENT_FORK_THREAD)
+		return;
+	target_add(session, event->child_pid, address_space_dup(parent->space));
+	process = model_process(session->model, event->header.pid);
+	if (process && process->exe)
+		model_set_exe(session->model, event->child_pid, process->exe);
 }
 
 static void dispatch_exec(struct session *session, const struct event_exec *event)
