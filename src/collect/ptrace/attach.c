@@ -154,15 +154,15 @@ int ptrace_attach(struct collector *collector, pid_t pid, const struct event_sin
 
 	if (result < 0)
 		return result;
-	if (process_find(collector, pid))
+	if (thread_group_find(collector, pid))
 		return error_set(error, -EALREADY, "process %d is traced already", pid);
 	collector->detaching = false;
-	process = process_add(collector, pid);
+	process = thread_group_add(collector, pid);
 	do {
 		result = seize_new(collector, process, error);
 	} while (result > 0);
 	if (!process->threads) {
-		process_remove(collector, process);
+		thread_group_remove(collector, process);
 		if (procfs_status(pid, &status, NULL) < 0 || status.zombie || result == -ESRCH)
 			return error_set(error, -ESRCH, "process %d ended during attach", pid);
 		return result == -EPERM
@@ -172,10 +172,10 @@ int ptrace_attach(struct collector *collector, pid_t pid, const struct event_sin
 	maps_update(collector, process, pid);
 	wait_all(collector, pid);
 	/* Again, for what appeared before every thread was traced. */
-	if (process_find(collector, pid))
+	if (thread_group_find(collector, pid))
 		maps_update(collector, process, pid);
 	collector->stats.events += outbox_drain(&collector->outbox, sink);
-	if (!process_find(collector, pid))
+	if (!thread_group_find(collector, pid))
 		return error_set(error, -ESRCH, "process %d ended during attach", pid);
 	return 0;
 }

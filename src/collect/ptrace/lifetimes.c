@@ -89,7 +89,7 @@ static void record_fork(struct collector *collector, const struct tracee *parent
 static struct process *child_process(struct collector *collector, const struct process *parent,
 				     pid_t pid)
 {
-	struct process *process = process_add(collector, pid);
+	struct process *process = thread_group_add(collector, pid);
 
 	process->filtered = parent->filtered;
 	process->foreign = parent->foreign;

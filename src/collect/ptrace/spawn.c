@@ -137,7 +137,7 @@ int ptrace_spawn(struct collector *collector, const struct spawn *spawn, pid_t *
 	seccomp_filter_fini(&filter);
 	if (result < 0)
 		return result;
-	process = process_add(collector, *pid);
+	process = thread_group_add(collector, *pid);
 	process->filtered = true;
 	tracee_add(collector, *pid, process)->state = TRACEE_STOPPED;
 	collector->spawned = *pid;

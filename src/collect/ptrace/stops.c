@@ -174,8 +174,8 @@ void stops_handle(struct collector *collector, pid_t tid, int status)
 		return;
 	}
 	/* A leader that had ended before we came is back when another thread execs. */
-	if (!tracee && event == PTRACE_EVENT_EXEC && process_find(collector, tid))
-		tracee = tracee_add(collector, tid, process_find(collector, tid));
+	if (!tracee && event == PTRACE_EVENT_EXEC && thread_group_find(collector, tid))
+		tracee = tracee_add(collector, tid, thread_group_find(collector, tid));
 	if (!tracee || !tracee->process) {
 		hold(collector, tid, tracee, status);
 		return;
@@ -196,10 +196,10 @@ static void release(struct collector *collector, struct tracee *tracee)
 
 	if (procfs_status(tracee->tid, &status, NULL) < 0)
 		return; /* its end is still to be told */
-	process = process_find(collector, status.tgid);
+	process = thread_group_find(collector, status.tgid);
 	if (!process) {
-		process = process_add(collector, status.tgid);
-		parent = process_find(collector, status.ppid);
+		process = thread_group_add(collector, status.tgid);
+		parent = thread_group_find(collector, status.ppid);
 		process->filtered = parent ? parent->filtered : collector->spawned > 0;
 		process->muted = !collector->follow_children;
 	}

@@ -16,12 +16,12 @@ struct tracee *tracee_find(const struct collector *collector, pid_t tid)
 	return map_get_pointer(&collector->tracees, tid);
 }
 
-struct process *process_find(const struct collector *collector, pid_t pid)
+struct process *thread_group_find(const struct collector *collector, pid_t pid)
 {
 	return map_get_pointer(&collector->processes, pid);
 }
 
-struct process *process_add(struct collector *collector, pid_t pid)
+struct process *thread_group_add(struct collector *collector, pid_t pid)
 {
 	struct process *process = xcalloc(1, sizeof(*process));
 
@@ -30,7 +30,7 @@ struct process *process_add(struct collector *collector, pid_t pid)
 	return process;
 }
 
-void process_remove(struct collector *collector, struct process *process)
+void thread_group_remove(struct collector *collector, struct process *process)
 {
 	map_remove(&collector->processes, process->pid);
 	array_fini(&process->mappings);
@@ -72,7 +72,7 @@ void tracee_remove(struct collector *collector, struct tracee *tracee)
 	map_remove(&collector->tracees, tracee->tid);
 	free(tracee);
 	if (process && --process->threads == 0)
-		process_remove(collector, process);
+		thread_group_remove(collector, process);
 }
 
 /* A target with our filter stops where it shall; one without stops at every call. */

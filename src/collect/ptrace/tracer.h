@@ -98,9 +98,9 @@ struct tracee *tracee_add(struct collector *collector, pid_t tid, struct process
 void tracee_join(struct tracee *tracee, struct process *process);
 void tracee_remove(struct collector *collector, struct tracee *tracee);
 void tracee_exits(struct tracee *tracee);
-struct process *process_find(const struct collector *collector, pid_t pid);
-struct process *process_add(struct collector *collector, pid_t pid);
-void process_remove(struct collector *collector, struct process *process);
+struct process *thread_group_find(const struct collector *collector, pid_t pid);
+struct process *thread_group_add(struct collector *collector, pid_t pid);
+void thread_group_remove(struct collector *collector, struct process *process);
 
 /* Lets a stopped tracee go on, with `signal` (0: none); detaches it instead where that is due. */
 void tracee_resume(struct collector *collector, struct tracee *tracee, int signal);
