@@ -66,10 +66,10 @@ int main(int argc, char **argv)
 	verb = verb_find(argv[1]);
 	if (!verb)
 		return unknown_verb(argv[1]);
-	if (verb->bit == VERB_HELP)
-		return verb->run(NULL, argc - 2, argv + 2);
 	if (asks_help(argc - 2, argv + 2))
 		return command_help(NULL, 1, argv + 1);
+	if (verb->bit == VERB_HELP)
+		return verb->run(NULL, argc - 2, argv + 2);
 	used = options_parse(verb, argc - 2, argv + 2, &options, &error);
 	if (used < 0) {
 		fprintf(stderr, "htrace: %s\n", error.message);

@@ -146,20 +146,37 @@ static void dispatch_fork(struct session *session, const struct event_fork *even
 		model_set_exe(session->model, event->child_pid, process->exe);
 }
 
+/* The program that we started has our handles that are not close-on-exec: by now its table holds
+ * their numbers, and what they are was read here before it started. */
+static void name_inherited(struct session *session, uint64_t time_ns)
+{
+	struct observation *ours = &session->inherited;
+	size_t kept = 0;
+
+	array_each(handle, &ours->handles)
+	{
+		if (!handle->cloexec)
+			ours->handles.data[kept++] = *handle;
+	}
+	model_observe(session->model, session->child, ours->handles.data, kept, time_ns, time_ns);
+	model_attached(session->model, session->child);
+}
+
 static void dispatch_exec(struct session *session, const struct event_exec *event)
 {
 	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
 	struct actor actor = actor_of(&event->header);
+	bool first = event->header.pid == session->child && !session->child_started;
 	struct target *target;
 
-	if (event->header.pid == session->child && !session->child_started) {
+	if (first) {
 		session->child_started = true;
 		model_attach(session->model, session->child, getpid(), event->header.time_ns);
 		target_add(session, event->header.pid, address_space_new());
 	}
 	model_exec(session->model, &actor, event->old_tid, of_kind(data, EVENT_DATA_FDS));
-	if (event->header.pid == session->child)
-		model_attached(session->model, session->child);
+	if (first)
+		name_inherited(session, event->header.time_ns);
 	target = target_add(session, event->header.pid, address_space_new());
 	target->foreign = event->header.flags & EVENT_EXEC_FOREIGN;
 	session->foreign_processes += target->foreign;

@@ -17,6 +17,16 @@ struct target {
 	bool exe_is_known; /* the model was told its path */
 };
 
+/* The open handles of a process as /proc tells them. */
+struct observation {
+	ARRAY(struct observed_handle) handles;
+	ARRAY(char *) names; /* what the handles' names point to */
+};
+
+/* Returns a negative errno when the process is gone or may not be looked at. */
+int session_observe(pid_t pid, struct observation *out);
+void session_observation_fini(struct observation *seen);
+
 struct session {
 	const struct collector_ops *ops;
 	struct collector *collector;
@@ -35,6 +45,7 @@ struct session {
 	struct map data;    /* tid -> struct event_data, waiting for its event */
 	pid_t child;
 	bool child_started; /* its exec was seen: what it did before was htrace's own code */
+	struct observation inherited; /* what the child got from us */
 	bool over;          /* nothing is left to trace */
 	bool stopped;
 	uint64_t lost;

@@ -13,12 +13,7 @@
 
 enum { ATTEMPTS_MAX = 10, PAUSE_NS = 2000000, DRAIN_STEPS_MAX = 1000 };
 
-struct observation {
-	ARRAY(struct observed_handle) handles;
-	ARRAY(char *) names;
-};
-
-static void observation_fini(struct observation *seen)
+void session_observation_fini(struct observation *seen)
 {
 	array_each (name, &seen->names)
 		free(*name);
@@ -26,8 +21,7 @@ static void observation_fini(struct observation *seen)
 	array_fini(&seen->handles);
 }
 
-/* Returns a negative errno when the process is gone or may not be looked at. */
-static int observe(pid_t pid, struct observation *out)
+int session_observe(pid_t pid, struct observation *out)
 {
 	struct procfs_fds fds;
 	int result = procfs_fds(pid, &fds, NULL);
@@ -80,17 +74,17 @@ void session_reconcile_process(struct session *session, pid_t pid)
 		struct observation seen;
 		uint32_t differences;
 
-		if (observe(pid, &seen) < 0)
+		if (session_observe(pid, &seen) < 0)
 			return;
 		drain(session, session_now_ns());
 		/* The numbers of a process that ended meanwhile are as its exit told. */
 		if (!map_get(&session->targets, pid)) {
-			observation_fini(&seen);
+			session_observation_fini(&seen);
 			return;
 		}
 		differences = model_observe(session->model, pid, seen.handles.data,
 					    seen.handles.count, begin, session_now_ns());
-		observation_fini(&seen);
+		session_observation_fini(&seen);
 		if (!differences)
 			return;
 		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);

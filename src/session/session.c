@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t session_now_ns(void)
 {
@@ -92,6 +93,7 @@ void session_free(struct session *session)
 	unwinder_cfi.destroy(session->unwinder);
 	stack_table_free(session->stacks);
 	image_table_free(session->images);
+	session_observation_fini(&session->inherited);
 	free(session->fallback_reason);
 	free(session);
 }
@@ -194,6 +196,9 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 
 	if (result)
 		return result;
+	/* What it does not get is told apart by the bitmap that comes with its exec. */
+	session_observation_fini(&session->inherited);
+	session_observe(getpid(), &session->inherited);
 	return session->ops->spawn(session->collector, spawn, &session->child, error);
 }
 

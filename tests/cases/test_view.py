@@ -49,7 +49,7 @@ def test_killed_by_signal(lab):
 def test_what_a_process_sees(lab):
     view = lab.workload("workload_view")
     same(lab, [view, "an argument", "", "*"], env={"VARIABLE": "with a space"})
-    same(lab, [view], prefix="trap '' INT HUP USR1; umask 027; ulimit -n 300; nice -n 5")
+    same(lab, [view], prefix="trap '' INT HUP USR1; umask 027; ulimit -n 300; renice -n 5 $$ >/dev/null;")
     same(lab, [view], prefix="exec 5</dev/null 7>/dev/null; ulimit -s 4096; ulimit -c 0;")
 
 

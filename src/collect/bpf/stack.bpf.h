@@ -50,9 +50,17 @@ static __always_inline u64 stack_end_guess(struct task_struct *task, u64 sp)
 	return 0;
 }
 
+/* Copies `bytes`, at most `most` (a constant), to `to`; false where they are not all there. */
+static __always_inline bool stack_read(u64 sp, u64 bytes, u8 *to, const u32 most)
+{
+	barrier_var(bytes); /* or the compiler drops the check that the verifier wants to see */
+	return bytes && bytes <= most && bpf_probe_read_user(to, bytes, (void *)sp) == 0;
+}
+
 /*
- * Copies [sp, end) to `to`, at most `most` bytes (a constant); falls back to less where that
- * memory is not all there. Fills `piece`.
+ * Copies [sp, end) to `to`, at most `most` bytes (a constant). Where that fails (the end was
+ * guessed wrongly, or pages that nothing touched yet lie in between, as above a goroutine's stack)
+ * less is tried. Fills `piece`, returns its bytes.
  */
 static __always_inline u32 stack_copy(struct task_struct *task, u64 sp, u64 end, u8 *to,
 				      const u32 most, struct event_stack *piece)
@@ -60,30 +68,31 @@ static __always_inline u32 stack_copy(struct task_struct *task, u64 sp, u64 end,
 	u64 bytes = most;
 
 	piece->start = sp;
-	piece->size = 0;
 	piece->flags = EVENT_STACK_CUT;
 	if (end > sp && end - sp <= most) {
 		bytes = (end - sp) & ~7ull;
 		piece->flags = 0;
 	}
-	if (bytes && bytes <= most && bpf_probe_read_user(to, bytes, (void *)sp) == 0) {
-		piece->size = bytes;
-		return bytes;
-	}
+	if (stack_read(sp, bytes, to, most))
+		return piece->size = bytes;
 	end = mapping_end(task, sp);
-	piece->flags = end && end - sp <= most ? 0 : EVENT_STACK_CUT;
-	if (!end) /* the mapping could not be asked: what is left of the page */
-		end = (sp | 4095) + 1;
-	bytes = end - sp;
-	if (bytes > most)
-		bytes = most;
-	bytes &= ~7ull;
-	if (bytes && bytes <= most && bpf_probe_read_user(to, bytes, (void *)sp) == 0) {
-		piece->size = bytes;
-		return bytes;
+	if (end > sp && end - sp <= most) {
+		piece->flags = 0;
+		bytes = (end - sp) & ~7ull;
+		if (stack_read(sp, bytes, to, most))
+			return piece->size = bytes;
 	}
 	piece->flags = EVENT_STACK_CUT;
-	return 0;
+#pragma clang loop unroll(full)
+	for (u32 less = most / 2; less >= 512; less /= 2)
+		if (stack_read(sp, less, to, most))
+			return piece->size = less;
+	bytes = (4096 - (sp & 4095)) & ~7ull; /* what is left of the page */
+	if (bytes > 512)
+		bytes = 512;
+	if (stack_read(sp, bytes, to, most))
+		return piece->size = bytes;
+	return piece->size = 0;
 }
 
 #endif
