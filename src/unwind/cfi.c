@@ -12,13 +12,17 @@ struct header {
 /* Linux Standard Base Core 5.0, 10.6.2. Only the table that every linker writes is taken. */
 static bool header_read(const struct cfi_section *section, struct header *header)
 {
-	struct byte_reader reader = {.at = section->data, .end = section->data + section->size};
-	uint8_t version = reader_unsigned(&reader, 1);
-	uint8_t frame = reader_unsigned(&reader, 1);
-	uint8_t count = reader_unsigned(&reader, 1);
-	uint8_t table = reader_unsigned(&reader, 1);
+	uint8_t version, frame, count, table;
+	struct byte_reader reader;
 
 	*header = (struct header){0};
+	if (!section->size)
+		return false;
+	reader = (struct byte_reader){.at = section->data, .end = section->data + section->size};
+	version = reader_unsigned(&reader, 1);
+	frame = reader_unsigned(&reader, 1);
+	count = reader_unsigned(&reader, 1);
+	table = reader_unsigned(&reader, 1);
 	if (reader.failed || version != 1 || frame == DW_EH_PE_omit || frame & DW_EH_PE_indirect)
 		return false;
 	header->eh_frame = cfi_encoded(&reader, section, frame, section->vaddr);

@@ -273,7 +273,7 @@ static bool match_plt(const struct location *cfa, struct rule *rule)
 
 static bool make_cfa(const struct location *cfa, struct rule_table *table, struct rule *rule)
 {
-	struct byte_reader reader = {.at = cfa->expression, .end = cfa->expression + cfa->size};
+	struct byte_reader reader;
 
 	if (cfa->kind == LOCATION_REGISTER) {
 		if (cfa->number >= REGISTERS_N || !fits(cfa->offset))
@@ -283,8 +283,9 @@ static bool make_cfa(const struct location *cfa, struct rule_table *table, struc
 		rule->cfa_offset = cfa->offset;
 		return true;
 	}
-	if (cfa->kind != LOCATION_IS_EXPRESSION)
+	if (cfa->kind != LOCATION_IS_EXPRESSION || !cfa->expression)
 		return false;
+	reader = (struct byte_reader){.at = cfa->expression, .end = cfa->expression + cfa->size};
 	if (match_plt(cfa, rule))
 		return true;
 	if (match_breg(&reader, &rule->cfa_register, &rule->cfa_offset) &&
@@ -305,10 +306,13 @@ static bool make_cfa(const struct location *cfa, struct rule_table *table, struc
 static bool make_expression(const struct location *location, struct rule_table *table,
 			    struct rule_saved *saved)
 {
-	struct byte_reader reader = {.at = location->expression,
-				     .end = location->expression + location->size};
 	bool at = location->kind == LOCATION_AT_EXPRESSION;
+	struct byte_reader reader;
 
+	if (!location->expression)
+		return false;
+	reader = (struct byte_reader){.at = location->expression,
+				      .end = location->expression + location->size};
 	if (match_breg(&reader, &saved->base, &saved->offset) && reader_left(&reader) == 0) {
 		saved->where = at ? RULE_AT_REGISTER : RULE_IS_REGISTER;
 		return true;

@@ -11,7 +11,7 @@ enum {
 	CALLEE_SAVED = 1 << REGISTER_RBX | 1 << REGISTER_RBP | 1 << REGISTER_RSP |
 		       1 << REGISTER_R12 | 1 << REGISTER_R13 | 1 << REGISTER_R14 |
 		       1 << REGISTER_R15,
-	EXPRESSIONS_MAX = 1 << 20,
+	EXPRESSIONS_MAX = 1 << 16,
 };
 
 void rule_table_init(struct rule_table *table)

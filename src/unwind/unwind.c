@@ -174,7 +174,7 @@ static bool step_frame_pointer(struct walk *walk, enum stack_end *end)
 	uint64_t rsp = value[REGISTER_RSP], rbp = value[REGISTER_RBP];
 	uint64_t saved_rbp, address;
 
-	if (walk->first && stack_copy_read(&walk->copy, rsp, &address) &&
+	if (walk->exact && stack_copy_read(&walk->copy, rsp, &address) &&
 	    is_call_of(walk, address, value[REGISTER_RIP])) {
 		set_caller(walk, address, rsp + 8, rbp);
 		return true;

@@ -54,7 +54,7 @@ static bool sample_run(char *const argv[], double until, struct tally *tally)
 		if (verdict == VERDICT_UNEQUAL && !tally->unequal++)
 			comparison_print(&capture, &comparison);
 		if (getenv("HTRACE_TEST_VERBOSE") &&
-		    (verdict == VERDICT_LONGER || comparison.cfi_end != STACK_END_COMPLETE))
+		    (verdict == VERDICT_LONGER || comparison.cfi_end != comparison.dwfl_end))
 			comparison_print(&capture, &comparison);
 	}
 	unwinder_cfi.destroy(cfi);

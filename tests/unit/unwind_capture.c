@@ -220,7 +220,8 @@ bool capture_take(struct capture *capture)
 		search.end = capture->stack_end;
 	else
 		procfs_maps(capture->pid, find_stack, &search, NULL);
-	/* The red zone too: gcc's rules for `leave; ret` find rbp there, where it has been popped. */
+	/* The red zone too: gcc's rules for `leave; ret` find rbp there, where it has been popped.
+	 */
 	if (search.end)
 		add_piece(capture, (regs.rsp & ~7ull) - 128, search.end);
 	if (event->stacks_n && !main_stack)

@@ -68,7 +68,8 @@ static void catch (int signal, int flags)
 
 static void on_other_stack(void)
 {
-	stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536};
+	static char memory[65536];
+	stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
 
 	sigaltstack(&stack, NULL);
 	catch (SIGUSR1, SA_ONSTACK);

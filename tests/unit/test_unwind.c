@@ -1,0 +1,217 @@
+/*
+ * The unwind loop on hand-made stacks, in an address space of anonymous code (no CFI, so frame
+ * pointers): how each stack ends, and what the loop must survive.
+ */
+#include "base/alloc.h"
+#include "unwind/unwind.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { CODE = 0x10000, CODE_BYTES = 0x1000, STACK = 0x700000 };
+
+struct fixture {
+	struct image_table *images;
+	struct address_space *space;
+	struct unwinder *unwinder;
+	struct event_syscall *event;
+	struct frame frames[STACK_FRAMES_MAX];
+	uint32_t frames_n;
+};
+
+static int setup(void **state)
+{
+	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
+
+	fixture->images = image_table_new();
+	fixture->space = address_space_new();
+	address_space_map(fixture->space, CODE, CODE + CODE_BYTES, 0);
+	fixture->unwinder = unwinder_cfi.create(fixture->images);
+	fixture->event = xcalloc(1, EVENT_SIZE_MAX);
+	fixture->event->header.type = EVENT_SYSCALL;
+	fixture->event->phase = EVENT_ENTER;
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	unwinder_cfi.destroy(fixture->unwinder);
+	address_space_free(fixture->space);
+	image_table_free(fixture->images);
+	free(fixture->event);
+	free(fixture);
+	return 0;
+}
+
+/* Adds a piece of `count` words at `start`. */
+static void add_piece(struct fixture *fixture, uint64_t start, const uint64_t *words, size_t count,
+		      uint32_t flags)
+{
+	struct event_syscall *event = fixture->event;
+	size_t used = 0;
+
+	for (unsigned i = 0; i < event->stacks_n; i++)
+		used += event->stacks[i].size;
+	memcpy(event->bytes + used, words, count * sizeof(*words));
+	event->stacks[event->stacks_n++] =
+	    (struct event_stack){start, count * sizeof(*words), flags};
+}
+
+static enum stack_end unwind(struct fixture *fixture, uint64_t ip, uint64_t sp, uint64_t bp)
+{
+	fixture->event->registers = (struct event_registers){.ip = ip, .sp = sp, .bp = bp};
+	return unwinder_cfi.unwind(fixture->unwinder, fixture->space, fixture->event,
+				   fixture->frames, &fixture->frames_n);
+}
+
+static void test_frame_pointers(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {7, STACK + 32, CODE + 16, 7, 0, CODE + 32, 7};
+
+	add_piece(fixture, STACK, words, 7, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK + 8), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 3);
+	assert_int_equal(fixture->frames[0].pc, CODE + 1);
+	assert_true(fixture->frames[0].exact);
+	assert_int_equal(fixture->frames[1].pc, CODE + 16);
+	assert_false(fixture->frames[1].exact);
+	assert_int_equal(fixture->frames[2].pc, CODE + 32);
+}
+
+static void test_truncated(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {STACK + 32, CODE + 16, 7};
+
+	add_piece(fixture, STACK, words, 3, EVENT_STACK_CUT);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_TRUNCATED);
+	assert_int_equal(fixture->frames_n, 2);
+	fixture->event->stacks[0].flags = 0;
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_NO_CFI);
+	assert_int_equal(fixture->frames_n, 2);
+	/* A number so far off is no stack address at all. */
+	fixture->event->stacks[0].flags = EVENT_STACK_CUT;
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, UINT64_MAX - 8), STACK_END_NO_CFI);
+	assert_int_equal(fixture->frames_n, 1);
+}
+
+static void test_loop(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t itself[] = {STACK, CODE + 16},
+		       back[] = {STACK + 16, CODE + 16, STACK, CODE + 16};
+
+	add_piece(fixture, STACK, itself, 2, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_NO_CFI);
+	assert_int_equal(fixture->frames_n, 2);
+	fixture->event->stacks_n = 0;
+	add_piece(fixture, STACK, back, 4, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_NO_CFI);
+	assert_int_equal(fixture->frames_n, 3);
+}
+
+static void test_too_deep(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t words[2 * STACK_FRAMES_MAX + 2];
+
+	for (unsigned i = 0; i <= STACK_FRAMES_MAX; i++) {
+		words[2 * i] = STACK + 16 * (i + 1);
+		words[2 * i + 1] = CODE + i;
+	}
+	add_piece(fixture, STACK, words, sizeof(words) / sizeof(*words), 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK + 16), STACK_END_TOO_DEEP);
+	assert_int_equal(fixture->frames_n, STACK_FRAMES_MAX);
+}
+
+static void test_outside(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {STACK + 16, 0x666, 0, 0};
+
+	/* A return address in no executable memory is none: rbp was no frame pointer. */
+	add_piece(fixture, STACK, words, 4, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_NO_CFI);
+	assert_int_equal(fixture->frames_n, 1);
+	/* sp and rbp outside of the piece, ip in nothing at all. */
+	assert_int_equal(unwind(fixture, CODE + 1, 8, 16), STACK_END_NO_CFI);
+	assert_int_equal(fixture->frames_n, 1);
+	assert_int_equal(unwind(fixture, 0x666, STACK, STACK), STACK_END_BAD_PC);
+	assert_int_equal(fixture->frames_n, 1);
+}
+
+static void test_mappings_change(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {STACK + 16, 0x90010, 0, 0};
+
+	add_piece(fixture, STACK, words, 4, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_NO_CFI);
+	address_space_map(fixture->space, 0x90000, 0x91000, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 2);
+	address_space_clear(fixture->space);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_BAD_PC);
+}
+
+static void test_two_pieces(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t upper[] = {STACK + 0x10000, CODE + 16}, lower[] = {0, CODE + 32};
+
+	add_piece(fixture, STACK, upper, 2, 0);
+	add_piece(fixture, STACK + 0x10000, lower, 2, 0);
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 3);
+}
+
+static void test_no_copy(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(unwind(fixture, CODE + 1, STACK, STACK), STACK_END_NO_COPY);
+	assert_int_equal(fixture->frames_n, 1);
+	assert_int_equal(unwind(fixture, 0, 0, 0), STACK_END_NO_COPY);
+	assert_int_equal(fixture->frames_n, 0);
+}
+
+static void test_addresses(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {CODE + 16, CODE + 32};
+
+	add_piece(fixture, 0, words, 2, EVENT_STACK_ADDRESSES);
+	/* The innermost pc is the first of the list, or it is not in it. */
+	assert_int_equal(unwind(fixture, CODE + 16, 0, 0), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 2);
+	assert_true(fixture->frames[0].exact);
+	assert_false(fixture->frames[1].exact);
+	assert_int_equal(unwind(fixture, CODE + 1, 0, 0), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 3);
+	assert_false(fixture->frames[1].exact);
+	assert_int_equal(unwind(fixture, 0, 0, 0), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 2);
+	fixture->event->stacks[0].flags |= EVENT_STACK_CUT;
+	assert_int_equal(unwind(fixture, 0, 0, 0), STACK_END_TRUNCATED);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_frame_pointers), TEST(test_truncated), TEST(test_loop),
+	    TEST(test_too_deep),       TEST(test_outside),   TEST(test_mappings_change),
+	    TEST(test_two_pieces),     TEST(test_no_copy),   TEST(test_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
