@@ -103,6 +103,9 @@ void close_failed(struct model *model, const struct actor *actor, struct process
 		  const struct handle_op *op);
 /* The thread did something else: its close has succeeded. */
 void close_settle(struct model *model, struct process_record *record, int32_t tid);
+/* Finds the close that closed `handle` though it did not seem so. */
+bool close_explain(struct model *model, const struct handle_table *table,
+		   const struct handle *handle, struct handle_moment *out);
 /* True where the last close of `handle` may not have taken effect at `now_ns`. */
 bool close_under_way(const struct model *model, const struct handle_table *table,
 		     const struct handle *handle, uint64_t now_ns);
