@@ -14,28 +14,28 @@
 #include <stdint.h>
 
 enum handle_op_kind {
-	HANDLE_OPEN = 1,         /* `number` now stands for a new object of `type` */
-	HANDLE_DUPLICATE = 2,    /* `number` (closed first if it was open) is a copy of `source` */
-	HANDLE_RECEIVE = 3,      /* `number` came from another process over a socket */
-	HANDLE_CLOSE = 4,        /* entry of close(number): it takes effect now */
-	HANDLE_CLOSE_FAILED = 5, /* return of that call with `error`; amends the HANDLE_CLOSE of the
-				    same thread */
-	HANDLE_CLOSE_RANGE = 6,  /* entry: all of number..last */
-	HANDLE_CLOEXEC = 7,      /* `cloexec` of number..last becomes as given */
-	HANDLE_UNSHARE = 8,      /* the thread's table becomes its own copy */
+	HANDLE_OPEN = 1,	  /* `number` now stands for a new object of `type` */
+	HANDLE_DUPLICATE = 2,	  /* `number` (closed first if it was open) is a copy of `source` */
+	HANDLE_RECEIVE = 3,	  /* `number` came from another process over a socket */
+	HANDLE_CLOSE = 4,	  /* entry of close(number): it takes effect now */
+	HANDLE_CLOSE_FAILED = 5,  /* return of that call with `error`; amends the HANDLE_CLOSE of the
+				     same thread */
+	HANDLE_CLOSE_RANGE = 6,	  /* entry: all of number..last */
+	HANDLE_CLOEXEC = 7,	  /* `cloexec` of number..last becomes as given */
+	HANDLE_UNSHARE = 8,	  /* the thread's table becomes its own copy */
 	HANDLE_BAD_REFERENCE = 9, /* the call said EBADF about `number` */
-	HANDLE_RECONCILE = 10,    /* what happened cannot be told: compare with the truth */
+	HANDLE_RECONCILE = 10,	  /* what happened cannot be told: compare with the truth */
 };
 
 struct handle_op {
 	enum handle_op_kind kind;
 	int32_t number;
-	int32_t last;   /* of a range, inclusive */
-	int32_t source; /* HANDLE_DUPLICATE */
-	int32_t error;  /* HANDLE_CLOSE_FAILED: negative errno */
+	int32_t last;	      /* of a range, inclusive */
+	int32_t source;	      /* HANDLE_DUPLICATE */
+	int32_t error;	      /* HANDLE_CLOSE_FAILED: negative errno */
 	bool cloexec;
-	const char *type; /* "file", "socket", "eventfd", ...: static; NULL: not known */
-	const char *name; /* path given to the call, or NULL; borrowed from the event */
+	const char *type;     /* "file", "socket", "eventfd", ...: static; NULL: not known */
+	const char *name;     /* path given to the call, or NULL; borrowed from the event */
 	uint32_t name_bytes;
 };
 
