@@ -147,9 +147,9 @@ void close_failed(struct model *model, const struct actor *actor, struct process
 		close_settle(model, record, actor->tid);
 		return;
 	}
-	if (close->found == FOUND_OPEN) {
+	if (close->found == FOUND_OPEN && !close->guessed) {
 		if (!close->rival.time_ns && handle)
-			close_explain(model, table, handle, &close->rival);
+			close_explain(model, table, handle, false, &close->rival);
 		if (!close->rival
 			 .time_ns) { /* a file's own flush said EBADF: closed all the same */
 			close->table_id = 0;
@@ -205,7 +205,7 @@ static void close_was_real(struct model *model, struct handle_table *table,
  * at its entry, if there is one under way. Rare, so that a search of all threads will do.
  */
 bool close_explain(struct model *model, const struct handle_table *table,
-		   const struct handle *handle, struct handle_moment *out)
+		   const struct handle *handle, bool guess, struct handle_moment *out)
 {
 	map_each (entry, &model->tasks) {
 		struct close_in_flight *close = &((struct task *)(uintptr_t)entry->value)->close;
@@ -214,6 +214,7 @@ bool close_explain(struct model *model, const struct handle_table *table,
 		    (close->found != FOUND_CLOSED && close->found != FOUND_UNKNOWN))
 			continue;
 		close->found = FOUND_OPEN;
+		close->guessed = guess;
 		*out = close->moment;
 		return true;
 	}

@@ -97,12 +97,15 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 
 	if (source == handle || (source && !source->open))
 		source = NULL;
-	if (handle->open && op->kind == HANDLE_DUPLICATE)
-		handle_shut(model, table, handle, &now, CLOSED_BY_DUP);
-	else if (handle->open && close_explain(model, table, handle, &closed))
-		handle_shut(model, table, handle, &closed, CLOSED_BY_CALL);
-	else if (handle->open)
-		handle_shut(model, table, handle, &now, CLOSED_UNSEEN);
+	if (handle->open) {
+		bool onto = op->kind == HANDLE_DUPLICATE;
+
+		if (close_explain(model, table, handle, onto, &closed))
+			handle_shut(model, table, handle, &closed, CLOSED_BY_CALL);
+		else
+			handle_shut(model, table, handle, &now,
+				    onto ? CLOSED_BY_DUP : CLOSED_UNSEEN);
+	}
 	handle->open = true;
 	handle->cloexec = op->cloexec;
 	handle->origin = op->kind == HANDLE_RECEIVE ? ORIGIN_RECEIVED : ORIGIN_OPENED;

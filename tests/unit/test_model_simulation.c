@@ -183,6 +183,7 @@ static void do_exec(struct thread *thread)
 	struct actor actor;
 	struct bitmap bitmap;
 	int old_tid = thread->tid;
+	bool with_bitmap = rand() % 2;
 
 	if (!others_idle(thread) || busy(thread->files, -1, DUPPING, false) ||
 	    busy(thread->files, -1, OPENING, false) || busy(thread->files, -1, CLOSING, false))
@@ -203,8 +204,11 @@ static void do_exec(struct thread *thread)
 			thread->files->slots[i].stack = thread->files->slots[i].cloexec = 0;
 	thread->tid = thread->pid;
 	thread->unsettled = false;
+	for (int i = 0; i < TASKS; i++) /* perhaps inherited: its close-on-exec is not told yet */
+		with_bitmap |=
+		    threads[i].alive && threads[i].call == OPENING && threads[i].effected;
 	actor = actor_of(thread, 0);
-	model_exec(model, &actor, old_tid, rand() % 2 ? bitmap_of(&bitmap, thread->files) : NULL);
+	model_exec(model, &actor, old_tid, with_bitmap ? bitmap_of(&bitmap, thread->files) : NULL);
 }
 
 static void do_exit(struct thread *thread)
