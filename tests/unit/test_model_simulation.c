@@ -5,7 +5,8 @@
  *
  * Left out is what no order of records can tell apart: a call that acts on a number while another
  * thread's dup2 onto it, or a close_range over it, is under way; and a fork while a number is both
- * closed (by a thread that has done nothing since) and being opened again.
+ * closed (by a thread that has done nothing since) and being opened again. A table is copied
+ * without a bitmap only while every close in it is known to have succeeded or failed.
  */
 #include "model/model.h"
 
@@ -110,6 +111,15 @@ static bool busy(const struct files *files, int number, enum call call, bool eff
 	return false;
 }
 
+/* A close whose thread has done nothing since: what it closed may not be known yet. */
+static bool unsettled(const struct files *files)
+{
+	for (int i = 0; i < TASKS; i++)
+		if (threads[i].alive && threads[i].files == files && threads[i].unsettled)
+			return true;
+	return false;
+}
+
 static bool others_idle(const struct thread *thread)
 {
 	for (int i = 0; i < TASKS; i++)
@@ -152,20 +162,20 @@ static void do_fork(struct thread *parent)
 			    EVENT_FORK_THREAD};
 	uint16_t flags = kinds[rand() % 5];
 	struct actor actor = actor_of(parent, 0);
-	bool unsettled = parent->unsettled;
+	bool was_unsettled = parent->unsettled;
 	struct files *files;
 	struct thread *child;
 	struct bitmap bitmap;
 
 	parent->unsettled = false; /* by the fork's event, if there is one */
 	if (fork_is_ambiguous(parent->files)) {
-		parent->unsettled = unsettled;
+		parent->unsettled = was_unsettled;
 		return;
 	}
 	files = flags & EVENT_FORK_FILES ? parent->files : files_copy(parent->files);
 	child = thread_new(flags & EVENT_FORK_THREAD ? parent->pid : 0, files);
 	if (!child) {
-		parent->unsettled = unsettled;
+		parent->unsettled = was_unsettled;
 		if (files != parent->files)
 			free(files);
 		return;
@@ -183,7 +193,7 @@ static void do_exec(struct thread *thread)
 	struct actor actor;
 	struct bitmap bitmap;
 	int old_tid = thread->tid;
-	bool with_bitmap = rand() % 2;
+	bool with_bitmap = rand() % 2 || unsettled(thread->files);
 
 	if (!others_idle(thread) || busy(thread->files, -1, DUPPING, false) ||
 	    busy(thread->files, -1, OPENING, false) || busy(thread->files, -1, CLOSING, false))
@@ -231,8 +241,8 @@ static void do_unshare(struct thread *thread)
 {
 	struct files *own;
 
-	if (busy(thread->files, -1, DUPPING, false) || busy(thread->files, -1, OPENING, false) ||
-	    busy(thread->files, -1, CLOSING, false))
+	if (unsettled(thread->files) || busy(thread->files, -1, DUPPING, false) ||
+	    busy(thread->files, -1, OPENING, false) || busy(thread->files, -1, CLOSING, false))
 		return;
 	if (thread->files->refs > 1) {
 		own = files_copy(thread->files);
