@@ -93,16 +93,18 @@ static void exit_(int pid)
 	model_exit(model, &actor, EVENT_EXIT_PROCESS, 256, NULL);
 }
 
-static struct {
+enum { BITMAP_WORDS = 2 };
+
+static union {
 	struct event_data data;
-	uint64_t words[2];
+	uint64_t words[sizeof(struct event_data) / 8 + BITMAP_WORDS];
 } bitmap;
 
 static const struct event_data *fds_of(uint64_t low, uint16_t flags)
 {
 	bitmap.data = (struct event_data){
-	    .header.flags = flags, .kind = EVENT_DATA_FDS, .size = sizeof(bitmap.words)};
-	bitmap.words[0] = low;
+	    .header.flags = flags, .kind = EVENT_DATA_FDS, .size = BITMAP_WORDS * 8};
+	memcpy(bitmap.data.bytes, &low, sizeof(low));
 	return &bitmap.data;
 }
 

@@ -73,16 +73,19 @@ static void apply(struct thread *thread, struct handle_op op, uint32_t stack)
 	model_apply(model, &actor, &op);
 }
 
-struct bitmap {
+union bitmap {
 	struct event_data data;
-	uint64_t word;
+	uint64_t words[sizeof(struct event_data) / 8 + 1];
 };
 
-static const struct event_data *bitmap_of(struct bitmap *bitmap, const struct files *files)
+static const struct event_data *bitmap_of(union bitmap *bitmap, const struct files *files)
 {
-	*bitmap = (struct bitmap){.data = {.kind = EVENT_DATA_FDS, .size = 8}};
+	uint64_t word = 0;
+
+	bitmap->data = (struct event_data){.kind = EVENT_DATA_FDS, .size = sizeof(word)};
 	for (int i = 0; i < SLOTS; i++)
-		bitmap->word |= (uint64_t)(files->slots[i].stack != 0) << i;
+		word |= (uint64_t)(files->slots[i].stack != 0) << i;
+	memcpy(bitmap->data.bytes, &word, sizeof(word));
 	return &bitmap->data;
 }
 
@@ -165,7 +168,7 @@ static void do_fork(struct thread *parent)
 	bool was_unsettled = parent->unsettled;
 	struct files *files;
 	struct thread *child;
-	struct bitmap bitmap;
+	union bitmap bitmap;
 
 	parent->unsettled = false; /* by the fork's event, if there is one */
 	if (fork_is_ambiguous(parent->files)) {
@@ -191,7 +194,7 @@ static void do_fork(struct thread *parent)
 static void do_exec(struct thread *thread)
 {
 	struct actor actor;
-	struct bitmap bitmap;
+	union bitmap bitmap;
 	int old_tid = thread->tid;
 	bool with_bitmap = rand() % 2 || unsettled(thread->files);
 
