@@ -116,8 +116,13 @@ void close_range_begin(struct model *model, const struct actor *actor,
 }
 
 /* The thread's failing close found the number open: the other thread's close was the real one. */
-static void blame_swap(struct handle *handle, struct close_in_flight *close)
+static void blame_swap(const struct model *model, struct handle *handle,
+		       struct close_in_flight *close)
 {
+	struct task *winner = task_find(model, close->rival.pid, close->rival.tid);
+
+	if (winner && moment_equal(&winner->close.moment, &close->rival))
+		winner->close.found = FOUND_OPEN;
 	if (handle && moment_equal(&handle->closed, &close->moment)) {
 		handle->closed = close->rival;
 		close->opened = handle->closed_opened;
@@ -142,13 +147,15 @@ void close_failed(struct model *model, const struct actor *actor, struct process
 		close_settle(model, record, actor->tid);
 		return;
 	}
-	if (close->found == FOUND_OPEN) {
+	if (close->found == FOUND_OPEN && !close->guessed) {
+		if (!close->rival.time_ns && handle)
+			close_explain(model, table, handle, false, &close->rival);
 		if (!close->rival
 			 .time_ns) { /* a file's own flush said EBADF: closed all the same */
 			close->table_id = 0;
 			return;
 		}
-		blame_swap(handle, close);
+		blame_swap(model, handle, close);
 	} else if (handle) {
 		other = closer_of(model, table, handle);
 		if (other && moment_equal(&other->rival, &close->moment))
@@ -180,7 +187,9 @@ static void close_was_real(struct model *model, struct handle_table *table,
 	if (!handle)
 		return;
 	other = closer_of(model, table, handle);
-	if (other && other->found == FOUND_OPEN && moment_equal(&other->rival, &close->moment)) {
+	if (other && other->found == FOUND_OPEN &&
+	    (moment_equal(&other->rival, &close->moment) ||
+	     handle->closed_opened.time_ns >= close->moment.time_ns)) {
 		other->found = FOUND_CLOSED;
 		other->closed = close->moment;
 		other->opened = handle->closed_opened;
@@ -189,6 +198,27 @@ static void close_was_real(struct model *model, struct handle_table *table,
 	} else if (handle->open && handle->opened.time_ns >= close->moment.time_ns) {
 		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL);
 	}
+}
+
+/*
+ * `handle` must have been closed, for its number was given out again: by a close that found nothing
+ * at its entry, if there is one under way. Rare, so that a search of all threads will do.
+ */
+bool close_explain(struct model *model, const struct handle_table *table,
+		   const struct handle *handle, bool guess, struct handle_moment *out)
+{
+	map_each (entry, &model->tasks) {
+		struct close_in_flight *close = &((struct task *)(uintptr_t)entry->value)->close;
+
+		if (close->table_id != table->id || close->first != handle->number ||
+		    (close->found != FOUND_CLOSED && close->found != FOUND_UNKNOWN))
+			continue;
+		close->found = FOUND_OPEN;
+		close->guessed = guess;
+		*out = close->moment;
+		return true;
+	}
+	return false;
 }
 
 void close_settle(struct model *model, struct process_record *record, int32_t tid)

@@ -29,6 +29,7 @@ void model_fork(struct model *model, const struct actor *parent, int32_t child_p
 	struct process_record *record = process_of(model, parent), *child;
 	struct handle_table *table;
 
+	close_settle(model, record, parent->tid);
 	if (fork_flags & EVENT_FORK_THREAD || child_pid == parent->pid) {
 		fork_thread(model, parent, record, child_tid, fork_flags, fds);
 		return;
@@ -103,12 +104,24 @@ static struct handle_table *exec_table(struct model *model, struct process_recor
 	return table;
 }
 
+static void tasks_settle(struct model *model, struct process_record *record)
+{
+	map_each (entry, &model->tasks) {
+		const struct task *task = (const struct task *)(uintptr_t)entry->value;
+
+		if (task->pid == record->public.pid)
+			close_settle(model, record, task->tid);
+	}
+}
+
 void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 		const struct event_data *fds)
 {
 	struct process_record *record = process_of(model, actor);
 	struct exec_closing closing = {.model = model, .fds = fds, .moment = moment_of(actor)};
 
+	if (record->threads) /* they have died, and their closes were over before */
+		tasks_settle(model, record);
 	close_settle(model, record, old_tid);
 	record->table = exec_table(model, record, old_tid);
 	record->threads = false;

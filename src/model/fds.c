@@ -72,10 +72,12 @@ static void correct_closed(struct correcting *correcting, int32_t number)
 	if (known && known->closed_opened.time_ns &&
 	    close_under_way(correcting->model, parent ? parent : table, known, now_ns)) {
 		struct handle_moment opened = known->closed_opened;
+		bool cloexec = known->cloexec;
 
 		handle =
 		    handle_found(correcting->model, table, number, ORIGIN_INHERITED, known->type);
 		handle->opened = opened;
+		handle->cloexec = cloexec;
 		handle->touched_ns = now_ns;
 		return;
 	}
@@ -134,6 +136,8 @@ void awaited_arrived(struct model *model, const struct handle_table *source,
 		if (child->open) {
 			child->opened = handle->opened;
 			child->type = handle->type;
+			if (child->touched_ns == awaited.time_ns)
+				child->cloexec = handle->cloexec;
 			handle_set_name(child, handle->name,
 					handle->name ? strlen(handle->name) : 0);
 		} else { /* closed before its opening was told */

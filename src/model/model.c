@@ -59,7 +59,6 @@ void handle_shut(struct model *model, struct handle_table *table, struct handle 
 		 const struct handle_moment *moment, enum close_cause cause)
 {
 	handle->open = false;
-	handle->cloexec = false;
 	handle->closed = *moment;
 	handle->closed_opened = handle->opened;
 	handle->closed_by = cause;
@@ -90,7 +89,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 static void open_one(struct model *model, const struct actor *actor, struct handle_table *table,
 		     const struct handle_op *op)
 {
-	struct handle_moment now = moment_of(actor);
+	struct handle_moment now = moment_of(actor), closed;
 	const struct handle *source =
 	    op->kind == HANDLE_DUPLICATE ? handle_table_get(table, op->source) : NULL;
 	struct handle *handle = handle_table_put(table, op->number);
@@ -98,9 +97,15 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 
 	if (source == handle || (source && !source->open))
 		source = NULL;
-	if (handle->open)
-		handle_shut(model, table, handle, &now,
-			    op->kind == HANDLE_DUPLICATE ? CLOSED_BY_DUP : CLOSED_UNSEEN);
+	if (handle->open) {
+		bool onto = op->kind == HANDLE_DUPLICATE;
+
+		if (close_explain(model, table, handle, onto, &closed))
+			handle_shut(model, table, handle, &closed, CLOSED_BY_CALL);
+		else
+			handle_shut(model, table, handle, &now,
+				    onto ? CLOSED_BY_DUP : CLOSED_UNSEEN);
+	}
 	handle->open = true;
 	handle->cloexec = op->cloexec;
 	handle->origin = op->kind == HANDLE_RECEIVE ? ORIGIN_RECEIVED : ORIGIN_OPENED;

@@ -22,6 +22,7 @@ struct close_in_flight {
 	uint64_t table_id; /* 0: none */
 	int32_t first, last;
 	enum close_found found;
+	bool guessed; /* FOUND_OPEN, but nothing proves it */
 	struct handle_moment moment;
 	struct handle_moment closed, opened; /* of the number, as it was before this close */
 	struct handle_moment rival; /* FOUND_OPEN: another thread's close of the same number, which
@@ -103,6 +104,9 @@ void close_failed(struct model *model, const struct actor *actor, struct process
 		  const struct handle_op *op);
 /* The thread did something else: its close has succeeded. */
 void close_settle(struct model *model, struct process_record *record, int32_t tid);
+/* Finds the close that closed `handle` though it did not seem so; `guess`: or it may not have. */
+bool close_explain(struct model *model, const struct handle_table *table,
+		   const struct handle *handle, bool guess, struct handle_moment *out);
 /* True where the last close of `handle` may not have taken effect at `now_ns`. */
 bool close_under_way(const struct model *model, const struct handle_table *table,
 		     const struct handle *handle, uint64_t now_ns);

@@ -211,6 +211,7 @@ const char *procfs_link_type(const char *link)
 	    {"ipc:[", "namespace"},
 	    {"cgroup:[", "namespace"},
 	    {"time:[", "namespace"},
+	    {"/dev/shm/", "file"}, /* POSIX shared memory */
 	    {"/dev/", "device"},
 	};
 

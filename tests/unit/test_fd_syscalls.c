@@ -27,17 +27,15 @@
 
 static struct handle_op ops[HANDLE_OPS_MAX];
 
-struct buffer {
+static union {
 	struct event_data data;
-	uint8_t bytes[4096];
-};
-
-static struct buffer buffer;
+	uint8_t bytes[sizeof(struct event_data) + 4096];
+} buffer;
 
 static const struct event_data *data_make(uint32_t kind, const void *bytes, uint32_t size)
 {
 	buffer.data = (struct event_data){.header.type = EVENT_DATA, .kind = kind, .size = size};
-	memcpy(buffer.bytes, bytes, size);
+	memcpy(buffer.data.bytes, bytes, size);
 	return &buffer.data;
 }
 
