@@ -118,8 +118,9 @@ static int target_thread_exec(int unused)
 	fcntl(eventfd(0, 0), F_SETFD, FD_CLOEXEC);
 	pthread_create(&threads[0], NULL, thread_calls, (void *)1000000);
 	pthread_create(&threads[1], NULL, thread_execs, NULL);
-	for (;;)
-		pause();
+	while (pause())
+		;
+	return 0;
 }
 
 static volatile sig_atomic_t signal_value;
