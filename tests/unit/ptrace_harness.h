@@ -142,7 +142,8 @@ static inline void fixture_drain(struct fixture *fixture)
 static inline pid_t fixture_spawn(struct fixture *fixture, const char *target, const char *argument)
 {
 	char *argv[] = {(char *)"target", (char *)target, (char *)argument, NULL};
-	char *envp[] = {NULL};
+	/* LeakSanitizer gives up under ptrace. */
+	char *envp[] = {(char *)"ASAN_OPTIONS=detect_leaks=0", NULL};
 	struct spawn spawn = {"/proc/self/exe", argv, envp};
 	pid_t pid = 0;
 	int result = collector_ptrace.spawn(fixture->collector, &spawn, &pid, &fixture->error);

@@ -61,6 +61,12 @@ void poll_delete_timer(struct collector *collector)
 		pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+void poll_restore_signals(const struct collector *collector)
+{
+	sigaction(timer_signal(), &collector->timer_action, NULL);
+	pthread_sigmask(SIG_SETMASK, &collector->mask, NULL);
+}
+
 static void timer_set(const struct collector *collector, int64_t in_ns)
 {
 	struct itimerspec when = {0};
@@ -124,8 +130,7 @@ int ptrace_poll(struct collector *collector, int timeout_ms, const struct event_
 	}
 	if (deadline_ns > 0)
 		timer_set(collector, 0);
-	if (result == POLL_TIMED_OUT)
-		stops_release_held(collector);
+	stops_release_held(collector);
 	if (result == POLL_INTERRUPTED)
 		return -EINTR;
 	return count || result != POLL_NO_TRACEE ? (int)count : -ECHILD;
