@@ -255,6 +255,40 @@ static int target_foreign(int unused)
 	return errno == ENOEXEC ? SKIPPED : 2;
 }
 
+/* Children that fork and are killed while they do, all at once. */
+static int target_storm(int count)
+{
+	pid_t children[200];
+	int wrong = 0;
+
+	alarm(60);
+	for (int i = 0; i < count; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			for (int j = 0; j < 20; j++) {
+				pid_t pid = fork();
+
+				if (pid == 0)
+					_exit(close(eventfd(0, 0)));
+				waitpid(pid, NULL, 0);
+			}
+			_exit(7);
+		}
+	}
+	for (int i = 0; i < count; i += 2)
+		kill(children[i], SIGKILL);
+	for (int i = 0; i < count; i++) {
+		int status;
+
+		if (waitpid(children[i], &status, 0) != children[i])
+			wrong++;
+		else if (i % 2 ? !WIFEXITED(status) || WEXITSTATUS(status) != 7
+			       : !WIFSIGNALED(status) && WEXITSTATUS(status) != 7)
+			wrong++;
+	}
+	return wrong;
+}
+
 static int target_sleep(int seconds)
 {
 	sleep(seconds);
@@ -284,6 +318,7 @@ static const struct target targets[] = {
     {"alternate", target_alternate},
     {"map", target_map},
     {"pass", target_pass},
+    {"storm", target_storm},
     {"deep", target_deep},
     {"foreign", target_foreign},
     {"sleep", target_sleep},
@@ -621,6 +656,29 @@ static void test_deep_stack(void **state)
 	fixture_free(fixture);
 }
 
+/* Every process that was told of by a fork ends, and nobody hangs. */
+static void test_storm(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct event_fork *fork_event;
+	struct event_exit *event;
+	size_t at = 0;
+
+	(void)state;
+	fixture_run(fixture, "storm", "100");
+	assert_exited(fixture, 0);
+	assert_true(log_count(&fixture->log, EVENT_FORK, 0) > 100);
+	while ((fork_event = log_next(&fixture->log, &at, EVENT_FORK, 0))) {
+		size_t after = at;
+
+		do
+			event = log_next(&fixture->log, &after, EVENT_EXIT, 0);
+		while (event && event->header.pid != fork_event->child_pid);
+		assert_non_null(event);
+	}
+	fixture_free(fixture);
+}
+
 static void test_foreign_program(void **state)
 {
 	struct fixture *fixture = fixture_new(true);
@@ -716,7 +774,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_alternate_stack), cmocka_unit_test(test_maps),
 	    cmocka_unit_test(test_control),         cmocka_unit_test(test_exit_descriptors),
 	    cmocka_unit_test(test_poll_waits),      cmocka_unit_test(test_deep_stack),
-	    cmocka_unit_test(test_foreign_program), cmocka_unit_test(test_tracer_killed),
+	    cmocka_unit_test(test_storm),           cmocka_unit_test(test_foreign_program),
+	    cmocka_unit_test(test_tracer_killed),
 	};
 
 	run_as_target(argc, argv, targets);

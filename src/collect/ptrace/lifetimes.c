@@ -115,6 +115,8 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 		return;
 	if (!child)
 		child = tracee_add(collector, tid, NULL);
+	if (child->process)
+		return; /* held too long, and let go already */
 	/* A plain thread is no news: it goes on whenever its first stop comes. */
 	told = !thread || !(flags & EVENT_FORK_FILES);
 	stopped = told ? wait_first_stop(collector, child) : child->state == TRACEE_STOPPED;
@@ -127,8 +129,6 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 		tracee_remove(collector, child);
 		return;
 	}
-	if (child->process)
-		return; /* held too long, and let go already */
 	collector->held -= stopped;
 	tracee_join(child,
 		    thread ? parent->process : child_process(collector, parent->process, tid));

@@ -130,7 +130,8 @@ int ptrace_poll(struct collector *collector, int timeout_ms, const struct event_
 	}
 	if (deadline_ns > 0)
 		timer_set(collector, 0);
-	stops_release_held(collector);
+	if (result == POLL_TIMED_OUT)
+		stops_release_held(collector);
 	if (result == POLL_INTERRUPTED)
 		return -EINTR;
 	return count || result != POLL_NO_TRACEE ? (int)count : -ECHILD;

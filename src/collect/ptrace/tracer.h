@@ -112,7 +112,8 @@ uint64_t tracee_event_message(const struct tracee *tracee);
 /* stops.c: handles what waitpid() said of `tid`. */
 void stops_handle(struct collector *collector, pid_t tid, int status);
 
-/* Who is still held after a while has lost its parent before it could tell, and goes on. */
+/* No stop is pending: who is still held after a while has lost its parent before that could tell of
+ * it, and goes on. */
 void stops_release_held(struct collector *collector);
 
 /* poll.c */
