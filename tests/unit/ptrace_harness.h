@@ -33,7 +33,7 @@ struct target {
 	int (*run)(int argument);
 };
 
-static struct plan test_plan(void)
+static inline struct plan test_plan(void)
 {
 	struct plan plan = {.guard_values = {{__NR_fcntl, F_DUPFD}, {__NR_fcntl, F_DUPFD_CLOEXEC}},
 			    .guard_values_n = 2};
@@ -69,7 +69,7 @@ struct log {
 	bool malformed;
 };
 
-static void log_receive(void *context, const struct event_header *event)
+static inline void log_receive(void *context, const struct event_header *event)
 {
 	struct log *log = context;
 
@@ -87,7 +87,7 @@ struct fixture {
 	int status; /* of the spawned child */
 };
 
-static struct fixture *fixture_new(bool follow_children)
+static inline struct fixture *fixture_new(bool follow_children)
 {
 	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
 	struct collector_options options = {.follow_children = follow_children,
@@ -103,7 +103,7 @@ static struct fixture *fixture_new(bool follow_children)
 	return fixture;
 }
 
-static void fixture_free(struct fixture *fixture)
+static inline void fixture_free(struct fixture *fixture)
 {
 	assert_false(fixture->log.malformed);
 	collector_ptrace.destroy(fixture->collector);
@@ -113,7 +113,7 @@ static void fixture_free(struct fixture *fixture)
 	free(fixture);
 }
 
-static int64_t now_ms(void)
+static inline int64_t now_ms(void)
 {
 	struct timespec now;
 
@@ -121,14 +121,14 @@ static int64_t now_ms(void)
 	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
 }
 
-static int fixture_poll(struct fixture *fixture, int timeout_ms)
+static inline int fixture_poll(struct fixture *fixture, int timeout_ms)
 {
 	return collector_ptrace.poll(fixture->collector, timeout_ms, &fixture->sink,
 				     &fixture->error);
 }
 
 /* Polls until nothing is traced any more. */
-static void fixture_drain(struct fixture *fixture)
+static inline void fixture_drain(struct fixture *fixture)
 {
 	int64_t deadline = now_ms() + PATIENCE_MS;
 	int result;
@@ -139,10 +139,11 @@ static void fixture_drain(struct fixture *fixture)
 	} while (result != -ECHILD);
 }
 
-static pid_t fixture_spawn(struct fixture *fixture, const char *target, const char *argument)
+static inline pid_t fixture_spawn(struct fixture *fixture, const char *target, const char *argument)
 {
 	char *argv[] = {(char *)"target", (char *)target, (char *)argument, NULL};
-	char *envp[] = {NULL};
+	/* LeakSanitizer gives up under ptrace. */
+	char *envp[] = {(char *)"ASAN_OPTIONS=detect_leaks=0", NULL};
 	struct spawn spawn = {"/proc/self/exe", argv, envp};
 	pid_t pid = 0;
 	int result = collector_ptrace.spawn(fixture->collector, &spawn, &pid, &fixture->error);
@@ -154,7 +155,7 @@ static pid_t fixture_spawn(struct fixture *fixture, const char *target, const ch
 }
 
 /* Runs `target` to its end. */
-static pid_t fixture_run(struct fixture *fixture, const char *target, const char *argument)
+static inline pid_t fixture_run(struct fixture *fixture, const char *target, const char *argument)
 {
 	pid_t pid = fixture_spawn(fixture, target, argument);
 
@@ -164,7 +165,7 @@ static pid_t fixture_run(struct fixture *fixture, const char *target, const char
 }
 
 /* The next record of `type` (of system call `number`) at or after *at, or NULL. */
-static void *log_next(const struct log *log, size_t *at, enum event_type type, long number)
+static inline void *log_next(const struct log *log, size_t *at, enum event_type type, long number)
 {
 	for (; *at < log->events.count; ++*at) {
 		struct event_header *event = log->events.data[*at];
@@ -179,14 +180,14 @@ static void *log_next(const struct log *log, size_t *at, enum event_type type, l
 	return NULL;
 }
 
-static void *log_first(const struct log *log, enum event_type type, long number)
+static inline void *log_first(const struct log *log, enum event_type type, long number)
 {
 	size_t at = 0;
 
 	return log_next(log, &at, type, number);
 }
 
-static size_t log_count(const struct log *log, enum event_type type, long number)
+static inline size_t log_count(const struct log *log, enum event_type type, long number)
 {
 	size_t at = 0, count = 0;
 
@@ -195,7 +196,7 @@ static size_t log_count(const struct log *log, enum event_type type, long number
 	return count;
 }
 
-static bool stack_contains(const struct event_syscall *event, unsigned piece, uint64_t word)
+static inline bool stack_contains(const struct event_syscall *event, unsigned piece, uint64_t word)
 {
 	const uint8_t *bytes = event_stack_bytes(event, piece);
 	uint64_t value;
@@ -209,7 +210,7 @@ static bool stack_contains(const struct event_syscall *event, unsigned piece, ui
 }
 
 /* main() of a test begins with this: it is the target when it is told so. */
-static void run_as_target(int argc, char **argv, const struct target *targets)
+static inline void run_as_target(int argc, char **argv, const struct target *targets)
 {
 	if (argc < 3)
 		return;

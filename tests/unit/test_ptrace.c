@@ -96,7 +96,7 @@ static int target_family(int unused)
 	}
 	if (wait_for(pid) != 6)
 		return 2;
-	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, NULL) || wait_for(pid) != 6)
+	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ) || wait_for(pid) != 6)
 		return 3;
 	return execv("/no/such/program", argv) == -1 ? 0 : 4;
 }
@@ -118,8 +118,9 @@ static int target_thread_exec(int unused)
 	fcntl(eventfd(0, 0), F_SETFD, FD_CLOEXEC);
 	pthread_create(&threads[0], NULL, thread_calls, (void *)1000000);
 	pthread_create(&threads[1], NULL, thread_execs, NULL);
-	for (;;)
-		pause();
+	while (pause())
+		;
+	return 0;
 }
 
 static volatile sig_atomic_t signal_value;
@@ -226,6 +227,68 @@ static int target_pass(int unused)
 		recvmsg(pair[1], &message, 0) != 1 || message.msg_controllen != sizeof(control));
 }
 
+static int target_deep(int size)
+{
+	volatile char *room = alloca(size);
+
+	room[0] = 1;
+	return close(eventfd(room[0], 0)) + room[0] - 1;
+}
+
+/* Becomes a 32-bit program that leaves with 5: an ELF header, a program header and
+ * mov $1,%eax; mov $5,%ebx; int $0x80. */
+static int target_foreign(int unused)
+{
+	static const unsigned char program[] = {
+	    0x7f, 'E',  'L', 'F', 1,    1,    1, 0, 0,  0,    0, 0, 0,  0, 0,    0,   2, 0, 3, 0,
+	    1,    0,    0,   0,   0x54, 0x80, 4, 8, 52, 0,    0, 0, 0,  0, 0,    0,   0, 0, 0, 0,
+	    52,   0,    32,  0,   1,    0,    0, 0, 0,  0,    0, 0, 1,  0, 0,    0,   0, 0, 0, 0,
+	    0,    0x80, 4,   8,   0,    0x80, 4, 8, 96, 0,    0, 0, 96, 0, 0,    0,   5, 0, 0, 0,
+	    0,    0x10, 0,   0,   0xb8, 1,    0, 0, 0,  0xbb, 5, 0, 0,  0, 0xcd, 0x80};
+	int fd = memfd_create("foreign", MFD_CLOEXEC);
+	char *argv[] = {(char *)"foreign", NULL};
+
+	(void)unused;
+	if (write(fd, program, sizeof(program)) != sizeof(program))
+		return 1;
+	fexecve(fd, argv, environ);
+	return errno == ENOEXEC ? SKIPPED : 2;
+}
+
+/* Children that fork and are killed while they do, all at once. */
+static int target_storm(int count)
+{
+	pid_t children[200];
+	int wrong = 0;
+
+	alarm(60);
+	for (int i = 0; i < count; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			for (int j = 0; j < 20; j++) {
+				pid_t pid = fork();
+
+				if (pid == 0)
+					_exit(close(eventfd(0, 0)));
+				waitpid(pid, NULL, 0);
+			}
+			_exit(7);
+		}
+	}
+	for (int i = 0; i < count; i += 2)
+		kill(children[i], SIGKILL);
+	for (int i = 0; i < count; i++) {
+		int status;
+
+		if (waitpid(children[i], &status, 0) != children[i])
+			wrong++;
+		else if (i % 2 ? !WIFEXITED(status) || WEXITSTATUS(status) != 7
+			       : !WIFSIGNALED(status) && WEXITSTATUS(status) != 7)
+			wrong++;
+	}
+	return wrong;
+}
+
 static int target_sleep(int seconds)
 {
 	sleep(seconds);
@@ -255,6 +318,9 @@ static const struct target targets[] = {
     {"alternate", target_alternate},
     {"map", target_map},
     {"pass", target_pass},
+    {"storm", target_storm},
+    {"deep", target_deep},
+    {"foreign", target_foreign},
     {"sleep", target_sleep},
     {"pair", target_pair},
     {0},
@@ -576,6 +642,95 @@ static void test_exit_descriptors(void **state)
 	fixture_free(fixture);
 }
 
+static void test_deep_stack(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct event_syscall *event;
+
+	(void)state;
+	fixture_run(fixture, "deep", "40000");
+	assert_exited(fixture, 0);
+	event = log_first(&fixture->log, EVENT_SYSCALL, __NR_eventfd2);
+	assert_int_equal(event->stacks[0].size, 16384);
+	assert_int_equal(event->stacks[0].flags, EVENT_STACK_CUT);
+	fixture_free(fixture);
+}
+
+/* Every process that was told of by a fork ends, and nobody hangs. */
+static void test_storm(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct event_fork *fork_event;
+	struct event_exit *event;
+	size_t at = 0;
+
+	(void)state;
+	fixture_run(fixture, "storm", "100");
+	assert_exited(fixture, 0);
+	assert_true(log_count(&fixture->log, EVENT_FORK, 0) > 100);
+	while ((fork_event = log_next(&fixture->log, &at, EVENT_FORK, 0))) {
+		size_t after = at;
+
+		do
+			event = log_next(&fixture->log, &after, EVENT_EXIT, 0);
+		while (event && event->header.pid != fork_event->child_pid);
+		assert_non_null(event);
+	}
+	fixture_free(fixture);
+}
+
+static void test_foreign_program(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct event_exec *event;
+	size_t at = 0;
+
+	(void)state;
+	fixture_run(fixture, "foreign", "0");
+	if (WIFEXITED(fixture->status) && WEXITSTATUS(fixture->status) == SKIPPED) {
+		fixture_free(fixture);
+		skip(); /* this kernel runs no 32-bit programs */
+	}
+	assert_exited(fixture, 5);
+	event = log_next(&fixture->log, &at, EVENT_EXEC, 0);
+	assert_int_equal(event->header.flags, 0);
+	event = log_next(&fixture->log, &at, EVENT_EXEC, 0);
+	assert_int_equal(event->header.flags, EVENT_EXEC_FOREIGN);
+	fixture_free(fixture);
+}
+
+/* The filter of a started program needs its tracer: the program ends with it. */
+static void test_tracer_killed(void **state)
+{
+	int ready[2], status;
+	pid_t tracer, pid = 0;
+	char path[64];
+
+	(void)state;
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	tracer = fork();
+	if (tracer == 0) {
+		struct fixture *fixture = fixture_new(true);
+
+		pid = fixture_spawn(fixture, "sleep", "30");
+		fixture_poll(fixture, 100);
+		if (write(ready[1], &pid, sizeof(pid)) < 0)
+			_exit(1);
+		for (;;)
+			fixture_poll(fixture, 1000);
+	}
+	assert_int_equal(read(ready[0], &pid, sizeof(pid)), sizeof(pid));
+	kill(tracer, SIGKILL);
+	assert_int_equal(waitpid(tracer, &status, 0), tracer);
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	for (int64_t end = now_ms() + PATIENCE_MS; now_ms() < end; usleep(1000))
+		if (readlink(path, path + 32, 16) < 0)
+			break;
+	assert_true(readlink(path, path + 32, 16) < 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static void on_interrupt(int number)
 {
 	(void)number;
@@ -618,7 +773,9 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_sigqueue),        cmocka_unit_test(test_job_control),
 	    cmocka_unit_test(test_alternate_stack), cmocka_unit_test(test_maps),
 	    cmocka_unit_test(test_control),         cmocka_unit_test(test_exit_descriptors),
-	    cmocka_unit_test(test_poll_waits),
+	    cmocka_unit_test(test_poll_waits),      cmocka_unit_test(test_deep_stack),
+	    cmocka_unit_test(test_storm),           cmocka_unit_test(test_foreign_program),
+	    cmocka_unit_test(test_tracer_killed),
 	};
 
 	run_as_target(argc, argv, targets);

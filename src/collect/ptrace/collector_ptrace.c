@@ -43,16 +43,25 @@ static void ptrace_stats(const struct collector *collector, struct collector_sta
 	*out = collector->stats;
 }
 
-/* A started program cannot live without its tracer (spawn.c). */
-static void end_filtered(struct collector *collector)
+/* A started program cannot live without its tracer (spawn.c). True while one does. */
+static bool kill_filtered(struct collector *collector)
 {
+	bool any = false;
+
 	map_each (entry, &collector->processes) {
 		const struct process *process = (struct process *)(uintptr_t)entry->value;
 
-		if (process->filtered)
+		if (process->filtered) {
 			kill(process->pid, SIGKILL);
+			any = true;
+		}
 	}
-	while (collector->tracees.count) {
+	return any;
+}
+
+static void end_filtered(struct collector *collector)
+{
+	while (kill_filtered(collector)) {
 		int status;
 		pid_t tid = waitpid(-1, &status, __WALL);
 

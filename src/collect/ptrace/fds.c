@@ -20,8 +20,9 @@ static bool is_open_by_link(pid_t tid, int32_t fd)
 }
 
 /*
- * kcmp(2) of a number with itself costs half of what a look into /proc does; where it is missing or
- * forbidden, the link tells. If neither answers, "not open" lets the call's own result decide.
+ * kcmp(2) of a number with itself is cheaper than a look into /proc, even with the folder kept open
+ * (385 ns; fstatat 445, readlinkat 600), and keeps nothing; where it is missing or forbidden, the
+ * link tells. If neither answers, "not open" lets the call's own result decide.
  */
 bool fds_is_open(struct collector *collector, const struct tracee *tracee, int32_t fd)
 {

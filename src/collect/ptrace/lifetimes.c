@@ -69,17 +69,16 @@ static bool wait_first_stop(struct collector *collector, struct tracee *child)
 	return child && child->state == TRACEE_STOPPED;
 }
 
-static void record_fork(struct collector *collector, const struct tracee *parent, pid_t child_pid,
-			pid_t child_tid, uint16_t flags)
+void lifetime_record_fork(struct collector *collector, pid_t pid, pid_t tid, pid_t child_pid,
+			  pid_t child_tid, uint16_t flags)
 {
 	_cleanup_(free) uint64_t *words = NULL;
-	pid_t pid = parent->process->pid;
 	struct event_fork *event;
 	size_t count;
 
 	if (fds_bitmap(child_tid, &words, &count))
-		fds_record(collector, pid, parent->tid, words, count);
-	event = outbox_begin(&collector->outbox, EVENT_FORK, pid, parent->tid, sizeof(*event), 0);
+		fds_record(collector, pid, tid, words, count);
+	event = outbox_begin(&collector->outbox, EVENT_FORK, pid, tid, sizeof(*event), 0);
 	event->header.flags = flags;
 	event->child_pid = child_pid;
 	event->child_tid = child_tid;
@@ -116,6 +115,8 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 		return;
 	if (!child)
 		child = tracee_add(collector, tid, NULL);
+	if (child->process)
+		return; /* held too long, and let go already */
 	/* A plain thread is no news: it goes on whenever its first stop comes. */
 	told = !thread || !(flags & EVENT_FORK_FILES);
 	stopped = told ? wait_first_stop(collector, child) : child->state == TRACEE_STOPPED;
@@ -128,14 +129,13 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 		tracee_remove(collector, child);
 		return;
 	}
-	if (child->process)
-		return; /* held too long, and let go already */
 	collector->held -= stopped;
 	tracee_join(child,
 		    thread ? parent->process : child_process(collector, parent->process, tid));
 	memcpy(child->ranges, parent->ranges, sizeof(child->ranges));
 	if (told && !child->process->muted)
-		record_fork(collector, parent, child->process->pid, tid, flags);
+		lifetime_record_fork(collector, parent->process->pid, parent->tid,
+				     child->process->pid, tid, flags);
 	if (stopped)
 		stops_handle(collector, tid, child->held_status);
 }

@@ -61,6 +61,12 @@ void poll_delete_timer(struct collector *collector)
 		pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+void poll_restore_signals(const struct collector *collector)
+{
+	sigaction(timer_signal(), &collector->timer_action, NULL);
+	pthread_sigmask(SIG_SETMASK, &collector->mask, NULL);
+}
+
 static void timer_set(const struct collector *collector, int64_t in_ns)
 {
 	struct itimerspec when = {0};

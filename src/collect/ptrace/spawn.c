@@ -47,8 +47,7 @@ static _Noreturn void child_main(const struct collector *collector, const struct
 
 	if (collector->affinity.cpu >= 0)
 		sched_setaffinity(0, sizeof(cpu_set_t), &collector->affinity.original);
-	sigaction(SIGRTMAX - 3, &collector->timer_action, NULL);
-	pthread_sigmask(SIG_SETMASK, &collector->mask, NULL);
+	poll_restore_signals(collector);
 	if (read(go_fd, &go, 1) != 1)
 		_exit(127); /* not seized */
 	result = seccomp_filter_install(filter);

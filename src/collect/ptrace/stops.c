@@ -193,8 +193,9 @@ static void release(struct collector *collector, struct tracee *tracee)
 {
 	struct procfs_status status;
 	struct process *process, *parent;
+	pid_t tid = tracee->tid;
 
-	if (procfs_status(tracee->tid, &status, NULL) < 0)
+	if (procfs_status(tid, &status, NULL) < 0)
 		return; /* its end is still to be told */
 	process = thread_group_find(collector, status.tgid);
 	if (!process) {
@@ -202,12 +203,15 @@ static void release(struct collector *collector, struct tracee *tracee)
 		parent = thread_group_find(collector, status.ppid);
 		process->filtered = parent ? parent->filtered : collector->spawned > 0;
 		process->muted = !collector->follow_children;
+		if (!process->muted)
+			lifetime_record_fork(collector, status.ppid, status.ppid, status.tgid, tid,
+					     0);
 	}
 	collector->held--;
 	tracee_join(tracee, process);
 	if (!process->muted)
-		maps_update(collector, process, tracee->tid);
-	stops_handle(collector, tracee->tid, tracee->held_status);
+		maps_update(collector, process, tid);
+	stops_handle(collector, tid, tracee->held_status);
 }
 
 void stops_release_held(struct collector *collector)

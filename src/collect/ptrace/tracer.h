@@ -112,7 +112,8 @@ uint64_t tracee_event_message(const struct tracee *tracee);
 /* stops.c: handles what waitpid() said of `tid`. */
 void stops_handle(struct collector *collector, pid_t tid, int status);
 
-/* Nothing else has happened: who is still held after a while has lost its parent, and goes on. */
+/* No stop is pending: who is still held after a while has lost its parent before that could tell of
+ * it, and goes on. */
 void stops_release_held(struct collector *collector);
 
 /* poll.c */
@@ -120,11 +121,17 @@ enum { POLL_INTERRUPTED = -1, POLL_TIMED_OUT = 0, POLL_HANDLED = 1, POLL_NO_TRAC
 int64_t poll_now_ns(void);
 int poll_create_timer(struct collector *collector, struct error *error);
 void poll_delete_timer(struct collector *collector);
+
+/* In a forked child: signals as they were before. */
+void poll_restore_signals(const struct collector *collector);
+
 int ptrace_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		struct error *error);
 
 /* lifetimes.c: the stops that begin and end threads and processes. */
 void lifetime_fork(struct collector *collector, struct tracee *parent, int event);
+void lifetime_record_fork(struct collector *collector, pid_t pid, pid_t tid, pid_t child_pid,
+			  pid_t child_tid, uint16_t flags);
 void lifetime_exec(struct collector *collector, struct tracee *tracee);
 void lifetime_exit_begins(struct collector *collector, struct tracee *tracee);
 void lifetime_ended(struct collector *collector, struct tracee *tracee, int status);
