@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -206,9 +207,20 @@ static int trace_process(struct collector *collector, pid_t pid, struct error *e
 	return 0;
 }
 
+/*
+ * The one that empties the ring must run when it wants to, among any number of busy threads that
+ * fill it. It is done after the fork, for the program must not inherit it; where it is not
+ * permitted we go on without.
+ */
+static void take_precedence(void)
+{
+	setpriority(PRIO_PROCESS, 0, -20);
+}
+
 static int bpf_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
 		      struct error *error)
 {
+	take_precedence();
 	return trace_process(collector, pid, error) ?: maps_hand_over(pid, sink, error);
 }
 
@@ -223,6 +235,7 @@ static int bpf_spawn(struct collector *collector, const struct spawn *spawn, pid
 	int result = start_program(spawn, trace_child, collector, &collector->child, error);
 
 	*pid = collector->child;
+	take_precedence();
 	return result;
 }
 
