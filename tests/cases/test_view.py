@@ -49,7 +49,7 @@ def test_killed_by_signal(lab):
 def test_what_a_process_sees(lab):
     view = lab.workload("workload_view")
     same(lab, [view, "an argument", "", "*"], env={"VARIABLE": "with a space"})
-    same(lab, [view], prefix="trap '' INT HUP USR1; umask 027; ulimit -n 300; nice -n 5")
+    same(lab, [view], prefix="trap '' INT HUP USR1; umask 027; ulimit -n 300; renice -n 5 $$ >/dev/null;")
     same(lab, [view], prefix="exec 5</dev/null 7>/dev/null; ulimit -s 4096; ulimit -c 0;")
 
 
@@ -202,6 +202,7 @@ def job_control(terminal, command):
         terminal.expect("shell 63")
         terminal.send("fg\n")
         terminal.expect("continued")
+        time.sleep(0.3)
     terminal.send("\x03")
     terminal.send("echo status=$?\n")
     terminal.expect("status=7")
