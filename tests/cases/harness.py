@@ -26,6 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 # Words for the same kind of handle: what a call promises and what /proc calls it may differ.
 TYPE_ALIASES = {
     "file": {"file"},
+    "received": {"file", "unknown"},  # only a look at the living process tells
     "directory": {"file", "directory"},
     "device": {"file", "device"},
     "tty": {"file", "device", "tty", "pty"},
