@@ -295,7 +295,7 @@ def compare(report, truth, modules, inherited=(0, 1, 2), functions=None, own=())
                                           None if pid in base else own)
     found += differences_of_bad(report, truth, modules)
     if report.lost():
-        found.append(f"{report.lost()} lost events")
+        found.insert(0, f"{report.lost()} lost events")
     check(not found, lambda: f"{len(found)} differences from the truth:\n    " + "\n    ".join(found[:20]))
 
 
