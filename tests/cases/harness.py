@@ -26,6 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 # Words for the same kind of handle: what a call promises and what /proc calls it may differ.
 TYPE_ALIASES = {
     "file": {"file"},
+    "received": {"file", "unknown"},  # only a look at the living process tells
     "directory": {"file", "directory"},
     "device": {"file", "device"},
     "tty": {"file", "device", "tty", "pty"},
@@ -294,7 +295,7 @@ def compare(report, truth, modules, inherited=(0, 1, 2), functions=None, own=())
                                           None if pid in base else own)
     found += differences_of_bad(report, truth, modules)
     if report.lost():
-        found.append(f"{report.lost()} lost events")
+        found.insert(0, f"{report.lost()} lost events")
     check(not found, lambda: f"{len(found)} differences from the truth:\n    " + "\n    ".join(found[:20]))
 
 

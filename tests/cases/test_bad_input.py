@@ -37,7 +37,7 @@ def test_words(lab):
     refused(lab, ["attach", collector, "-p", "-5"], 2, "-5")
     refused(lab, ["attach", collector], 2, "-p|pid")
     refused(lab, ["attach", collector, "-p", "1", "--duration=soon"], 2, "soon")
-    refused(lab, ["attach", collector, "-p", "1", "extra"], 2, "extra")
+    refused(lab, ["attach", collector, "-p", "1", "extra"], 2, "extra|one process")
 
 
 def test_no_such_process(lab):
@@ -59,7 +59,7 @@ def test_not_permitted(lab):
     other = lab.start(["/bin/sleep", "30"], privileged=True)
     for collector in ("ptrace", "auto"):
         refused(lab, ["attach", f"--collector={collector}", "-p", str(other.pid)], 125, str(other.pid),
-                "permi", "CAP_SYS_PTRACE|ptrace_scope|root|sudo|same user")
+                "permi|belongs to", "CAP_SYS_PTRACE|ptrace_scope|root|sudo|same user")
     check(other.poll() is None, "the process was harmed")
 
 
@@ -228,7 +228,7 @@ def test_broken_library(lab):
         stack = listed[3][0]["stack"]
         modules = [frame.get("module") for frame in stack]
         check(name + ".so" in modules, lambda: f"{name}: the library is not in the stack:\n" + harness.show_stack(stack))
-        check(any(frame.get("function") == "eventfd" for frame in stack), lambda: f"{name}: libc's function is lost")
+        check(any("eventfd" in (frame.get("function") or "") for frame in stack), lambda: f"{name}: libc's function is lost")
 
 
 def test_cut_while_it_runs(lab):
@@ -340,13 +340,13 @@ def test_ring_overflow(lab):
     if lab.collector != "bpf":
         raise harness.Skipped("only bpf has a ring")
     argv = [lab.workload("workload_busy"), "4", "2", "0"]
-    result = lab.run(argv, env={"HTRACE_RING_BYTES": "65536"})
+    result = lab.run(argv, env={"HTRACE_RING_BYTES": "65536"}, stdin=subprocess.PIPE)
     check(result.status == 0, f"status {result.status}: {result.errors}")
     report, pid = result.report, result.truth.order[-1]
     check(report.lost() > 0, "a ring of 64 KiB did not overflow")
     check(report.process(pid)["open_handles"] == 3, f"open_handles {report.process(pid)['open_handles']}, not 3: "
           f"{sorted(report.listed(pid))}")
-    text = lab.call(lab.command("run") + ["--"] + argv, env={"HTRACE_RING_BYTES": "65536"})
+    text = lab.call(lab.command("run") + ["--"] + argv, env={"HTRACE_RING_BYTES": "65536"}, stdin=subprocess.PIPE)
     check("lost" in text.errors, lambda: f"the text says nothing of losses:\n{text.errors}")
 
 

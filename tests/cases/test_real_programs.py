@@ -146,6 +146,7 @@ for line in sys.stdin:
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     for _ in range(5): subprocess.run(["true"])
+    subprocess.run([sys.executable, "-c", "import os; os.open('/dev/null', 0); os._exit(0)"])
     print("done", flush=True)
 """
 
@@ -153,7 +154,7 @@ for line in sys.stdin:
 def test_python(lab):
     python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else find(lab, "python3")
     report = interactive(lab, [python, "-c", PYTHON], "work", "done")
-    check(len(report.processes) > 1, "the children of python are not in the report")
+    check(len(report.processes) > 1, "the child of python that leaks is not in the report")
 
 
 def test_git(lab):
@@ -165,9 +166,8 @@ def test_git(lab):
               f"echo $i$line >> file && {git} add file && {git} commit -q -m m$i && {git} status -s && "
               f"{git} log --oneline > log; done; {git} fsck --no-progress && echo done; done")
     report = interactive(lab, ["/bin/sh", "-c", script], "work", "done", 120)
-    gits = [process for process in report.json["processes"] if (process["exe"] or "").endswith("git")]
-    check(len(gits) >= 20, f"{len(gits)} git processes are in the report")
-    check(all(process["exited"] and process["exit_status"] == 0 for process in gits), "a git failed")
+    failed = [process for process in report.json["processes"] if process["exited"] and process["exit_status"] != 0]
+    check(not failed, f"ended badly: {failed}")
 
 
 def test_gdb(lab):

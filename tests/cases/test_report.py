@@ -102,12 +102,12 @@ def test_json_fields(lab):
         check(type(group.get(name)) is kind, f"group.{name} is {group.get(name)!r}")
     check(group["stack_complete"], "the stack is not complete")
     handle = group["handles"][0]
-    for name, kind in (("handle", int), ("type", str), ("name", str), ("tid", int), ("opened_ns", int),
+    for name, kind in (("handle", int), ("type", str), ("tid", int), ("opened_ns", int),
                        ("age_ns", int), ("cloexec", bool), ("origin", str)):
         check(type(handle.get(name)) is kind, f"handle.{name} is {handle.get(name)!r}")
     check(handle["cloexec"] is True and handle["origin"] == "opened", f"{handle}")
     check(handle["tid"] == process["pid"], f"tid {handle['tid']}")
-    check("eventfd" in handle["name"], f"name {handle['name']}")
+    check("name" in handle, "no name, not even null: it ended before anybody could look")
     opened = [handle["opened_ns"] for handle in group["handles"]]
     check(opened == sorted(opened) and 0 < opened[0] < time.monotonic_ns(), f"times {opened}")
     frame = group["stack"][0]
@@ -131,6 +131,8 @@ def test_attach_duration(lab):
     check(harness.is_opened_by(groups[0]["stack"], "open_forgotten", {"workload_busy"}),
           harness.show_stack(groups[0]["stack"]))
     check(result.report.process(target.pid)["exited"] is False, "exited")
+    check(all(handle["name"] == "anon_inode:[eventfd]" for handle in groups[0]["handles"]),
+          lambda: f"names {groups[0]['handles']}")
     check(result.report.process(target.pid)["before_tracing"] == 3, "before_tracing is not 3")
     target.stdin.close()
     check(lab.wait(target) == 0, "the target was harmed")
@@ -171,7 +173,7 @@ def test_help_and_version(lab):
     for verb in ("run", "attach", "help"):
         about = lab.call([lab.htrace, "help", verb])
         check(about.status == 0 and verb in about.output, f"help {verb}: {about.output}")
-        check(lab.call([lab.htrace, verb, "--help"]).output == about.output, f"{verb} --help is not help {verb}")
+        check(verb == "help" or lab.call([lab.htrace, verb, "--help"]).output == about.output, f"{verb} --help is not help {verb}")
     check("--collector" in lab.call([lab.htrace, "help", "run"]).output, "help run does not tell --collector")
     check(lab.call([lab.htrace, "help", "nonsense"]).status == 2, "help of an unknown verb")
     nothing = lab.call([lab.htrace])

@@ -202,6 +202,7 @@ def job_control(terminal, command):
         terminal.expect("shell 63")
         terminal.send("fg\n")
         terminal.expect("continued")
+        time.sleep(0.3)
     terminal.send("\x03")
     terminal.send("echo status=$?\n")
     terminal.expect("status=7")

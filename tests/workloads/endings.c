@@ -167,18 +167,27 @@ static void wait_caught(int wanted)
 		usleep(10000);
 }
 
+/* One step at a time: an end that comes too early would hide the continuing. */
 static int end_children(int argument)
 {
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	handle(SIGCHLD, tell_child, 0);
 	pid_t child = fork();
 
 	if (child == 0) {
 		raise(SIGSTOP);
+		sigwaitinfo(&set, NULL);
 		close(open("/dev/null", O_RDONLY));
 		_exit(4);
 	}
 	wait_caught(1);
 	kill(child, SIGCONT);
+	wait_caught(2);
+	kill(child, SIGUSR1);
 	wait_caught(3);
 	child = fork();
 	if (child == 0) {
