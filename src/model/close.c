@@ -182,19 +182,29 @@ static void close_was_real(struct model *model, struct handle_table *table,
 			   struct close_in_flight *close)
 {
 	struct handle *handle = handle_table_get(table, close->first);
-	struct close_in_flight *other;
+	struct task *taker = task_find(model, close->closed.pid, close->closed.tid);
+	struct close_in_flight *other = taker ? &taker->close : NULL;
 
 	if (!handle)
 		return;
-	other = closer_of(model, table, handle);
-	if (other && other->found == FOUND_OPEN &&
-	    (moment_equal(&other->rival, &close->moment) ||
-	     handle->closed_opened.time_ns >= close->moment.time_ns)) {
+	if (other && (other->found != FOUND_OPEN || other->table_id != table->id ||
+		      !moment_equal(&other->moment, &close->closed)))
+		other = NULL;
+	if (!other) { /* nor has one that took what was opened since */
+		other = closer_of(model, table, handle);
+		if (other && (other->found != FOUND_OPEN ||
+			      handle->closed_opened.time_ns < close->moment.time_ns))
+			other = NULL;
+	}
+	if (other) {
 		other->found = FOUND_CLOSED;
+		if (moment_equal(&handle->closed, &other->moment))
+			handle->closed = close->moment;
 		other->closed = close->moment;
-		other->opened = handle->closed_opened;
+		other->opened = moment_equal(&other->moment, &close->closed)
+				    ? close->opened
+				    : handle->closed_opened;
 		other->rival = (struct handle_moment){0};
-		handle->closed = close->moment;
 	} else if (handle->open && handle->opened.time_ns >= close->moment.time_ns) {
 		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL);
 	}

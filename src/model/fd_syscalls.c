@@ -273,6 +273,8 @@ static void decode_request(struct op_list *list, uint32_t value)
 		op_open(list, event->result, request->type, cloexec);
 		break;
 	case REQUEST_OPEN_OUT:
+		if (event->out[1] & request->none_mask)
+			break;
 		op_open(list, (int32_t)event->out[request->out_index], request->type, cloexec);
 		break;
 	case REQUEST_DUP:

@@ -251,8 +251,8 @@ const struct fd_request fd_requests_table[] = {
     IOCTL(0xae01, REQUEST_OPEN, "kvm", ALWAYS), /* KVM_CREATE_VM */
     IOCTL(0xae41, REQUEST_OPEN, "kvm", ALWAYS), /* KVM_CREATE_VCPU */
     IOCTL(0xaece, REQUEST_OPEN, "kvm", ALWAYS), /* KVM_GET_STATS_FD */
-    /* KVM_CREATE_DEVICE: struct {u32 type, fd, flags}; KVM_CREATE_DEVICE_TEST opens none */
-    IOCTL(0xc00caee0, REQUEST_OPEN_OUT, "kvm", ALWAYS, .out_index = 0),
+    /* KVM_CREATE_DEVICE: struct {u32 type, fd, flags}; flag KVM_CREATE_DEVICE_TEST opens none */
+    IOCTL(0xc00caee0, REQUEST_OPEN_OUT, "kvm", ALWAYS, .out_index = 0, .none_mask = 1),
     /* DRM_IOCTL_PRIME_HANDLE_TO_FD: struct {u32 handle, flags; s32 fd} */
     IOCTL(0xc00c642d, REQUEST_OPEN_OUT, "dmabuf", .out_index = 1, .cloexec = CLOEXEC_OUT,
 	  .cloexec_arg = 0, .cloexec_mask = O_CLOEXEC_BIT),

@@ -68,6 +68,7 @@ struct fd_request {
 	uint8_t cloexec; /* enum fd_cloexec */
 	uint8_t cloexec_arg;
 	uint8_t out_index;
+	uint8_t none_mask; /* REQUEST_OPEN_OUT: with one of these in out[1] it opens nothing */
 	uint32_t value;
 	uint32_t cloexec_mask;
 	const char *type;

@@ -6,10 +6,14 @@
 
 #include "base/alloc.h"
 #include "model/model_private.h"
+#include "stack/stack_table.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+_Static_assert(STACK_END_N <= 8, "process.stack_ends has a count for each");
+_Static_assert(sizeof(struct handle) <= 100, "there are many");
 
 struct model *model_new(const struct model_observer *observer)
 {
@@ -230,10 +234,10 @@ void model_stack_ended(struct model *model, int32_t pid, int end)
 {
 	struct process_record *record = map_get_pointer(&model->by_pid, (uint32_t)pid);
 
-	if (!record || end < 0 || end >= 8)
+	if (!record || end < 0 || end >= STACK_END_N)
 		return;
 	record->public.stack_ends[end]++;
-	record->public.truncated_stacks += end == 1; /* STACK_END_TRUNCATED */
+	record->public.truncated_stacks += end == STACK_END_TRUNCATED;
 }
 
 struct telling {

@@ -56,12 +56,12 @@ struct handle {
 	struct handle_moment opened;
 	struct handle_moment closed;        /* of the last close of this number; time_ns 0: never */
 	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
-	bool open;
-	bool cloexec;
+	bool open : 1;
+	bool cloexec : 1;
+	uint8_t doubt : 2; /* the model's: the last comparison with the truth found a difference */
+	bool awaited : 1;  /* the model's: its opening by the parent is not recorded yet */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
-	uint8_t doubt; /* the model's: the last comparison with the truth found a difference */
-	bool awaited;  /* the model's: its opening by the parent is not recorded yet */
 };
 
 /* One opening place: a (type, opening stack, origin) of one process. */

@@ -17,8 +17,8 @@ static void check_op(const struct handle_op *op, const struct event_data *data)
 		abort();
 	if (op->kind <= HANDLE_RECEIVE && op->number < 0)
 		abort();
-	if (op->name && (!data || op->name != (const char *)data->bytes ||
-			 op->name_bytes > data->size))
+	if (op->name &&
+	    (!data || op->name != (const char *)data->bytes || op->name_bytes > data->size))
 		abort();
 }
 

@@ -233,6 +233,18 @@ static void test_out(void **state)
 	assert_string_equal(ops[0].type, "pidfd");
 	event.args[1] = 6;
 	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+	event = call_make(SYS_ioctl, EVENT_LEAVE, 0, 3, 0xc00caee0, 0, 0);
+	event.out[0] = 6;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_int_equal(ops[0].number, 6);
+	event.out[1] = 1; /* only asks whether it could */
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+	event = call_make(SYS_ioctl, EVENT_LEAVE, 0, 3, 0xc00c642d, 0, 0);
+	event.out[0] = O_CLOEXEC;
+	event.out[1] = 7;
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+	assert_int_equal(ops[0].number, 7);
+	assert_true(ops[0].cloexec);
 	event = call_make(437, EVENT_LEAVE, 6, 0, 0, 0, 0);
 	event.out[0] = O_CLOEXEC;
 	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);

@@ -393,15 +393,15 @@ static void test_memory(void **state)
 
 	for (int i = 0; i < 100000; i++)
 		open_(1, 1, i, 7);
-	assert_true((model_bytes(model) - before) / 100000 <= 110);
+	assert_true((model_bytes(model) - before) / 100000 <= 102);
 	for (int round = 0; round < 3; round++)
 		for (int i = 0; i < 100000; i++) {
 			close_(1, 1, i, 8);
 			open_(1, 1, i, 7);
 		}
-	assert_true((model_bytes(model) - before) / 100000 <= 110);
+	assert_true((model_bytes(model) - before) / 100000 <= 102);
 	open_(1, 1, INT_MAX, 7); /* a number costs no table up to it */
-	assert_true((model_bytes(model) - before) / 100000 <= 111);
+	assert_true((model_bytes(model) - before) / 100000 <= 103);
 }
 
 static void test_observe(void **state)
