@@ -210,13 +210,14 @@ static uint32_t find_in_unit(struct debug_info *info, struct unit *unit, uint64_
 	if (!unit->opened)
 		open_unit(info, unit);
 	count = inlines_find(unit->inlines, vaddr, scopes);
-	out[0] = (struct debug_frame){0};
+	out[0] = (struct debug_frame){.folder = string_of(&unit->die, DW_AT_comp_dir)};
 	place_code(unit, vaddr, &out[0]);
 	for (uint32_t i = 0; i < count; i++) {
 		if (i > 0) {
 			out[i] = (struct debug_frame){0};
 			place_call(unit, &scopes[i - 1].die, &out[i]);
 		}
+		out[i].folder = out[0].folder;
 		name_frame(&scopes[i].die, &out[i]);
 		out[i].start = scopes[i].start;
 	}

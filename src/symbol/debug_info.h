@@ -14,19 +14,20 @@
 struct debug_info;
 
 /*
- * NULL where `elf` has no DWARF. `elf` (borrowed) should be opened with ELF_C_READ: a file that is
- * cut short under a mapping would end us. `alt` (may be NULL, borrowed) is the DWARF of dwz's
- * common file. `bytes` is the size of the file, which bounds the work that a damaged one can make.
+ * NULL where `elf` has no DWARF. `elf` is borrowed, best of symbol/elf_copy.h. `alt` (may be NULL,
+ * borrowed) is the DWARF of dwz's common file. `bytes` is the size of the file, which bounds the
+ * work that a damaged one can make.
  */
 struct debug_info *debug_info_new(Elf *elf, Dwarf *alt, uint64_t bytes);
 void debug_info_free(struct debug_info *info);
 
 struct debug_frame {
-	const char *name; /* NULL: the DWARF does not say */
-	bool linkage;     /* `name` is the mangled one */
-	const char *file; /* joined with the folder that the compiler ran in; NULL: unknown */
-	uint32_t line;    /* 0: unknown */
-	uint64_t start;   /* vaddr where the function (or this inlined copy of it) begins */
+	const char *name;   /* NULL: the DWARF does not say */
+	bool linkage;       /* `name` is the mangled one */
+	const char *file;   /* may be relative to `folder`; NULL: unknown */
+	const char *folder; /* that the compiler ran in; NULL: unknown */
+	uint32_t line;      /* 0: unknown */
+	uint64_t start;     /* vaddr where the function (or this inlined copy of it) begins */
 };
 
 /*

@@ -51,7 +51,7 @@ static char *demangle_bounded(const char *name,
 	return result;
 }
 
-char *demangle_dup(const char *name)
+static char *demangle_whole(const char *name)
 {
 	size_t bytes = strlen(name);
 	char *result = NULL;
@@ -66,4 +66,19 @@ char *demangle_dup(const char *name)
 	if (!result && name[1] == 'D' && bytes <= D_NAME_BYTES_MAX)
 		result = dlang_demangle(name, OPTIONS);
 	return result ?: xstrdup(name);
+}
+
+char *demangle_dup(const char *name)
+{
+	const char *suffix = strrchr(name, '@');
+	char *base, *readable, *result;
+
+	if (!suffix)
+		return demangle_whole(name);
+	base = xstrndup(name, suffix - name);
+	readable = demangle_whole(base);
+	result = xasprintf("%s%s", readable, suffix);
+	free(readable);
+	free(base);
+	return result;
 }

@@ -2,14 +2,13 @@
 #include "symbol/module_symbols.h"
 
 #include "base/cleanup.h"
+#include "symbol/elf_copy.h"
 
 #include <elfutils/libdwelf.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct module_symbols {
-	Elf *main, *debug, *common; /* debug: NULL where all is in the main file */
-	int debug_fd, common_fd;
+	struct elf_copy *main, *debug, *common; /* debug: NULL where all is in the main file */
 	Dwarf *common_dwarf;
 	struct symbol_index *index;
 	struct debug_info *info; /* NULL: no DWARF */
@@ -42,68 +41,53 @@ static struct contents look_into(Elf *elf)
 	return contents;
 }
 
-static Elf *open_elf(int fd)
-{
-	Elf *elf = fd >= 0 ? elf_begin(fd, ELF_C_READ, NULL) : NULL;
-
-	if (elf && elf_kind(elf) != ELF_K_ELF) {
-		elf_end(elf);
-		return NULL;
-	}
-	return elf;
-}
-
 /* The file that dwz moved common parts to; found here, so that it is checked and not mapped. */
 static void open_common(struct module_symbols *symbols, struct debug_finder *finder,
 			const struct module *module, Elf *elf, int fd)
 {
 	Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	_cleanup_(close_fd) int common_fd = -1;
 	const char *name = NULL;
 	const void *id = NULL;
 	ssize_t id_bytes = dwarf ? dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id) : 0;
 
 	if (id_bytes > 0)
-		symbols->common_fd = debug_finder_open_alt(finder, module, fd, name, id, id_bytes);
-	if (symbols->common_fd >= 0)
-		symbols->common = open_elf(symbols->common_fd);
+		common_fd = debug_finder_open_alt(finder, module, fd, name, id, id_bytes);
+	symbols->common = elf_copy_open(common_fd);
 	if (symbols->common)
-		symbols->common_dwarf = dwarf_begin_elf(symbols->common, DWARF_C_READ, NULL);
+		symbols->common_dwarf = dwarf_begin_elf(symbols->common->elf, DWARF_C_READ, NULL);
 	dwarf_end(dwarf);
 }
 
 static void open_info(struct module_symbols *symbols, struct debug_finder *finder,
-		      const struct module *module, Elf *elf, int fd)
+		      const struct module *module, struct elf_copy *copy, int fd)
 {
-	struct stat status;
-
-	if (fstat(fd, &status) < 0)
-		return;
-	open_common(symbols, finder, module, elf, fd);
-	symbols->info = debug_info_new(elf, symbols->common_dwarf, status.st_size);
+	open_common(symbols, finder, module, copy->elf, fd);
+	symbols->info = debug_info_new(copy->elf, symbols->common_dwarf, copy->size);
 }
 
 struct module_symbols *module_symbols_new(struct debug_finder *finder, const struct module *module)
 {
 	struct module_symbols *symbols = xcalloc(1, sizeof(*symbols));
-	struct contents own = {0}, separate = {0};
+	struct contents own, separate = {0};
+	_cleanup_(close_fd) int debug_fd = -1;
 
-	elf_version(EV_CURRENT);
-	symbols->debug_fd = symbols->common_fd = -1;
-	symbols->main = open_elf(module->fd);
+	symbols->main = elf_copy_open(module->fd);
 	if (!symbols->main)
 		return symbols;
-	own = look_into(symbols->main);
+	own = look_into(symbols->main->elf);
 	if (!own.dwarf) {
-		symbols->debug_fd = debug_finder_open(finder, module, symbols->main);
-		symbols->debug = open_elf(symbols->debug_fd);
+		debug_fd = debug_finder_open(finder, module, symbols->main->elf);
+		symbols->debug = elf_copy_open(debug_fd);
 	}
 	if (symbols->debug)
-		separate = look_into(symbols->debug);
+		separate = look_into(symbols->debug->elf);
 	if (own.dwarf)
 		open_info(symbols, finder, module, symbols->main, module->fd);
 	else if (separate.dwarf)
-		open_info(symbols, finder, module, symbols->debug, symbols->debug_fd);
-	symbols->index = symbol_index_new(symbols->main, separate.symbols ? symbols->debug : NULL);
+		open_info(symbols, finder, module, symbols->debug, debug_fd);
+	symbols->index =
+	    symbol_index_new(symbols->main->elf, separate.symbols ? symbols->debug->elf : NULL);
 	return symbols;
 }
 
@@ -114,11 +98,9 @@ void module_symbols_free(struct module_symbols *symbols)
 	debug_info_free(symbols->info);
 	symbol_index_free(symbols->index);
 	dwarf_end(symbols->common_dwarf);
-	elf_end(symbols->common);
-	elf_end(symbols->debug);
-	elf_end(symbols->main);
-	cleanup_close_fd(&symbols->common_fd);
-	cleanup_close_fd(&symbols->debug_fd);
+	elf_copy_free(symbols->common);
+	elf_copy_free(symbols->debug);
+	elf_copy_free(symbols->main);
 	free(symbols->name);
 	free(symbols);
 }

@@ -1,7 +1,6 @@
 /*
  * Everything that names addresses of one module: its own file, its debug file and dwz's common
- * file, opened when the first address is asked for. Reads files with ELF_C_READ, never by mapping:
- * one that is cut short while we look must not end us.
+ * file, read when the first address is asked for.
  */
 #ifndef HTRACE_SYMBOL_MODULE_SYMBOLS_H
 #define HTRACE_SYMBOL_MODULE_SYMBOLS_H

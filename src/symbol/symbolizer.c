@@ -9,6 +9,7 @@
 #include "base/strtab.h"
 #include "symbol/demangle.h"
 #include "symbol/module_symbols.h"
+#include "symbol/source_path.h"
 
 struct result {
 	struct result *next; /* with the same hash */
@@ -120,8 +121,12 @@ static void fill(struct symbolizer *symbolizer, struct symbol *symbol,
 				       : strtab_intern(&symbolizer->strings, found->name);
 		symbol->offset = vaddr - found->start;
 	}
-	if (found->file)
-		symbol->file = strtab_intern(&symbolizer->strings, found->file);
+	if (found->file) {
+		char *path = source_path_dup(found->folder, found->file);
+
+		symbol->file = strtab_intern(&symbolizer->strings, path);
+		free(path);
+	}
 	symbol->line = found->file ? found->line : 0;
 }
 

@@ -15,10 +15,12 @@
 struct symbol {
 	uint64_t pc;          /* of the frame */
 	const char *function; /* demangled; NULL: no symbol covers it */
-	uint64_t offset;      /* of pc in the function; without a function: in the module (vaddr) */
+	uint64_t offset;      /* of pc in the function, or in this inlined copy of it, or in its
+				 split-off (cold) part; without a function: in the module (vaddr) */
 	const char *module; /* last part of the path; "[vdso]"; "[anon]" for code without a file */
 	const char *module_path;
-	const char *file; /* as the debug information says; NULL: no line is known */
+	const char *file; /* as the debug information says, joined with the compiler's folder where
+			     it is relative, without "/../"; NULL: no line is known */
 	uint32_t line;    /* 0: unknown */
 	bool inlined;     /* the function was inlined into the next symbol's */
 };

@@ -29,6 +29,8 @@ static const struct {
     {"_ZNSt6vectorIiSaIiEE9push_backERKi",
      "std::vector<int, std::allocator<int> >::push_back(int const&)"},
     {"_Z3foov.cold", "foo() [clone .cold]"},
+    {"_ZNSt9exceptionD2Ev@plt", "std::exception::~exception()@plt"},
+    {"open@plt", "open@plt"},
     /* Rust, legacy: the hash goes, $ sequences are taken apart. */
     {"_ZN3std2io5stdio6_print17h0123456789abcdefE", "std::io::stdio::_print"},
     {"_ZN4core3ptr13drop_in_place17h0123456789abcdefE", "core::ptr::drop_in_place"},

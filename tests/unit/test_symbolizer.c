@@ -235,7 +235,7 @@ static const char server[] = "import http.server, sys\n"
 static pid_t serve(const char *folder, char port[static 16])
 {
 	int ends[2];
-	ssize_t bytes;
+	size_t bytes = 0;
 	pid_t child;
 
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -247,9 +247,10 @@ static pid_t serve(const char *folder, char port[static 16])
 		_exit(127);
 	}
 	close(ends[1]);
-	bytes = read(ends[0], port, 15);
+	while (bytes < 15 && read(ends[0], port + bytes, 1) == 1 && port[bytes] != '\n')
+		bytes++;
 	close(ends[0]);
-	port[bytes > 0 ? strcspn(port, "\n") : 0] = '\0';
+	port[bytes] = '\0';
 	return child;
 }
 

@@ -71,9 +71,11 @@ void harness_check_truth(struct symbolizer *symbolizer, uint32_t image, const ch
 
 			*colon = '\0';
 			assert_true(i < count);
+			assert_non_null(symbols[i].function);
 			assert_string_equal(symbols[i].function, word);
 			assert_int_equal(symbols[i].line, atoi(colon + 1));
-			assert_true(symbols[i].file[0] == '/' || symbols[i].file[0] == '.');
+			assert_int_equal(symbols[i].file[0], '/');
+			assert_null(strstr(symbols[i].file, "/../"));
 			assert_true(harness_ends_with(symbols[i].file, "/sym_c.c"));
 			i++;
 		}
