@@ -79,6 +79,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;
 	}
+	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
 	result = session_attach(session, options->pid, &error);
 	if (result < 0) {

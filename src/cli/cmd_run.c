@@ -149,6 +149,7 @@ int command_run(const struct options *options, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;
 	}
+	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
 	result = start(session, path, argv, argc, &error);
 	result = result ? start_failed(argv[0], result, &error) : trace(options, session);

@@ -39,8 +39,10 @@ static int choose_collector(struct session *session, const char *wanted, struct 
 		}
 		if (!any)
 			return result;
+		/* That an ordinary user may not is no news; anything else is. */
 		free(session->fallback_reason);
 		session->fallback_reason = xstrdup(error->message);
+		session->fallback_is_news = result != -EPERM;
 	}
 	return error_set(error, -EPERM, "no collector can be used here: %s",
 			 session->fallback_reason ?: wanted);
@@ -105,7 +107,7 @@ const char *session_collector(const struct session *session)
 
 const char *session_fallback_reason(const struct session *session)
 {
-	return session->fallback_reason;
+	return session->fallback_is_news ? session->fallback_reason : NULL;
 }
 
 /* ---- attach ---- */
