@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -168,6 +169,20 @@ static void tell_own_tables(struct session *session, pid_t pid)
 	procfs_fds_fini(&threads);
 }
 
+/*
+ * Every file that targets execute is kept open. A program that we start has to be forked by then:
+ * it would inherit the limit.
+ */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int session_attach(struct session *session, pid_t pid, struct error *error)
 {
 	struct event_sink sink = {session_receive, session};
@@ -177,6 +192,7 @@ int session_attach(struct session *session, pid_t pid, struct error *error)
 
 	if (result)
 		return result;
+	raise_descriptor_limit();
 	target = xcalloc(1, sizeof(*target));
 	target->pid = pid;
 	target->space = address_space_new();
@@ -201,7 +217,10 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 	/* What it does not get is told apart by the bitmap that comes with its exec. */
 	session_observation_fini(&session->inherited);
 	session_observe(getpid(), &session->inherited);
-	return session->ops->spawn(session->collector, spawn, &session->child, error);
+	result = session->ops->spawn(session->collector, spawn, &session->child, error);
+	if (!result)
+		raise_descriptor_limit();
+	return result;
 }
 
 /* ---- going on ---- */
