@@ -61,7 +61,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	    .collector = options->collector,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
-	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	    .ring_bytes = options->ring_bytes,
 	};
 	struct error error = {0};
 	struct session *session;

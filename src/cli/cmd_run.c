@@ -130,7 +130,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .collector = options->collector,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
-	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	    .ring_bytes = options->ring_bytes,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};
