@@ -247,6 +247,18 @@ static void on_alternate(int number)
 	close(eventfd(42, 0));
 }
 
+/* Stops itself while another thread runs. */
+static int target_stop(int unused)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, thread_calls, (void *)2000);
+	usleep(10000);
+	raise(SIGSTOP);
+	pthread_join(thread, NULL);
+	return unused;
+}
+
 static int target_alternate(int unused)
 {
 	volatile uint64_t word = marker;
@@ -387,6 +399,7 @@ static const struct target targets[] = {
     {"thread_exec", target_thread_exec},
     {"sigqueue", target_sigqueue},
     {"job_control", target_job_control},
+    {"stop", target_stop},
     {"alternate", target_alternate},
     {"map", target_map},
     {"pass", target_pass},
@@ -697,6 +710,30 @@ static void test_job_control(void **state)
 	fixture_free(fixture);
 }
 
+static void test_child_stopped(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	pid_t pid = fixture_spawn(fixture, "stop", "4");
+	int64_t deadline = now_ms() + PATIENCE_MS;
+	bool all = false;
+
+	(void)state;
+	assert_false(collector_ptrace.child_stopped(fixture->collector, &all));
+	while (!collector_ptrace.child_stopped(fixture->collector, &all)) {
+		assert_true(now_ms() < deadline);
+		fixture_poll(fixture, 10);
+	}
+	assert_true(all);
+	fixture_poll(fixture, 50);
+	assert_true(collector_ptrace.child_stopped(fixture->collector, &all));
+	kill(pid, SIGCONT);
+	fixture_drain(fixture);
+	assert_false(collector_ptrace.child_stopped(fixture->collector, &all));
+	assert_true(collector_ptrace.child_ended(fixture->collector, &fixture->status));
+	assert_exited(fixture, 4);
+	fixture_free(fixture);
+}
+
 static void test_alternate_stack(void **state)
 {
 	struct fixture *fixture = fixture_new(true);
@@ -923,6 +960,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_second_descriptor),
 	    cmocka_unit_test(test_contested_closes),
 	    cmocka_unit_test(test_own_table),
+	    cmocka_unit_test(test_child_stopped),
 	};
 
 	run_as_target(argc, argv, targets);
