@@ -239,8 +239,7 @@ bool session_holds_targets(const struct session *session)
 
 bool session_child_stopped(const struct session *session, bool *all)
 {
-	return session->child &&
-	       session->ops->child_stopped(session->collector, all);
+	return session->child && session->ops->child_stopped(session->collector, all);
 }
 
 void session_snapshot(struct session *session)
