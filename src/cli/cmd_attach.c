@@ -53,7 +53,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	    .collector = options->collector,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
-	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	    .ring_bytes = options->ring_bytes,
 	};
 	struct error error = {0};
 	struct session *session;
@@ -71,6 +71,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;
 	}
+	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
 	if (session_holds_targets(session))
 		signals_ignore_stops(); /* it would be the target that stands still */

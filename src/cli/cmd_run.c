@@ -173,7 +173,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .collector = options->collector,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
-	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	    .ring_bytes = options->ring_bytes,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};
@@ -192,6 +192,7 @@ int command_run(const struct options *options, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;
 	}
+	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
 	signals_catch_stops();
 	result = start(session, path, argv, argc, &error);

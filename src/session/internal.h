@@ -31,6 +31,7 @@ struct session {
 	const struct collector_ops *ops;
 	struct collector *collector;
 	char *fallback_reason;
+	bool fallback_is_news;
 	struct plan plan;
 	struct collector_options collector_options;
 

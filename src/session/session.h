@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 enum {
-	SESSION_RING_BYTES = 64 << 20,
+	SESSION_RING_BYTES = 16 << 20,
 	SESSION_TRACES_MAX = 4096, /* as !htrace -enable does without a number */
 };
 
@@ -35,7 +35,8 @@ uint64_t session_now_ns(void);
 int session_new(const struct session_options *options, struct session **out, struct error *error);
 void session_free(struct session *session); /* targets run on */
 
-/* The collector in use, and with "auto" why a better one is not (NULL: it is the best). */
+/* The collector in use, and with "auto" why a better one is not, where that is worth telling (NULL:
+ * it is the best, or the user is not permitted more). */
 const char *session_collector(const struct session *session);
 const char *session_fallback_reason(const struct session *session);
 
