@@ -12,7 +12,17 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { STEP_MS = 100 };
+enum {
+	STEP_MS = 100,
+	STOP_WAIT_NS = 200 * 1000 * 1000,
+	CONTINUE_WAIT_NS = 500 * 1000 * 1000,
+};
+
+/* The program's last stop by job control: when it was seen, and when it was over for us. 0: none.
+ */
+struct stop {
+	uint64_t seen_ns, continued_ns;
+};
 
 /* The file that execvp would take, owned by the caller; NULL with *code set. */
 static char *find_program(const char *name, int *code)
@@ -100,19 +110,52 @@ static int report(const struct options *options, struct session *session, uint64
 	return result;
 }
 
+/*
+ * ^Z signals the whole foreground group. Whether it stops is the program's decision, and only if it
+ * does shall the shell see a stop: ours, for we are its child. Until then the program may need us
+ * to serve it; what else is traced gets a moment to stop as well.
+ */
+static void follow_stop(const struct session *session, struct stop *stop)
+{
+	bool all = false, stopped = false;
+
+	if (!signals_stop_asked() && !stop->continued_ns)
+		return;
+	stopped = session_child_stopped(session, &all);
+	if (!stopped) {
+		*stop = (struct stop){0};
+	} else if (!signals_stop_asked()) {
+		/* The program did not get the SIGCONT that we got. */
+		if (session_now_ns() - stop->continued_ns < CONTINUE_WAIT_NS)
+			return;
+		kill(session_child(session), SIGCONT);
+		*stop = (struct stop){0};
+	} else {
+		if (!stop->seen_ns)
+			stop->seen_ns = session_now_ns();
+		if (!all && session_now_ns() - stop->seen_ns < STOP_WAIT_NS)
+			return;
+		signals_stop();
+		*stop = (struct stop){.continued_ns = session_now_ns()};
+	}
+}
+
 static int trace(const struct options *options, struct session *session)
 {
+	struct stop stop = {0};
 	struct error error = {0};
 	uint64_t leaks = 0;
 	int result, status = 0;
 
 	do {
 		pass_on_signals(session);
+		follow_stop(session, &stop);
 		result = session_step(session, STEP_MS, &error);
 	} while (result >= 0 || result == -EINTR);
 	if (result != -ECHILD)
 		fprintf(stderr, "htrace: %s\n", error.message);
 	session_stop(session);
+	signals_release_stops();
 	if (report(options, session, &leaks) < 0)
 		return EXIT_HTRACE_FAILED;
 	if (!session_child_ended(session, &status))
@@ -151,6 +194,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	}
 	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
+	signals_catch_stops();
 	result = start(session, path, argv, argc, &error);
 	result = result ? start_failed(argv[0], result, &error) : trace(options, session);
 	session_free(session);

@@ -47,7 +47,7 @@ struct session {
 	pid_t child;
 	bool child_started; /* its exec was seen: what it did before was htrace's own code */
 	struct observation inherited; /* what the child got from us */
-	bool over;          /* nothing is left to trace */
+	bool over;                    /* nothing is left to trace */
 	bool stopped;
 	uint64_t lost;
 	uint64_t lost_mended;   /* value of `lost` at the last reconciliation */
@@ -57,8 +57,6 @@ struct session {
 	struct snapshot snapshot;
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
-
-uint64_t session_now_ns(void);
 
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);

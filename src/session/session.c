@@ -253,6 +253,16 @@ pid_t session_child(const struct session *session)
 	return session->child;
 }
 
+bool session_holds_targets(const struct session *session)
+{
+	return session->ops->holds_targets;
+}
+
+bool session_child_stopped(const struct session *session, bool *all)
+{
+	return session->child && session->ops->child_stopped(session->collector, all);
+}
+
 void session_snapshot(struct session *session)
 {
 	session->snapshot.time_ns = session_now_ns();

@@ -255,6 +255,17 @@ static bool bpf_child_ended(const struct collector *collector, int *wait_status)
 	return true;
 }
 
+/* Nobody else is held: the kernel records on its own. */
+static bool bpf_child_stopped(const struct collector *collector, bool *all)
+{
+	siginfo_t info = {0};
+
+	*all = true;
+	return collector->child && !collector->child_waited &&
+	       waitid(P_PID, collector->child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid;
+}
+
 static bool nothing_traced(const struct collector *collector)
 {
 	uint32_t key;
@@ -435,6 +446,7 @@ const struct collector_ops collector_bpf = {
     .spawn = bpf_spawn,
     .poll = bpf_poll,
     .child_ended = bpf_child_ended,
+    .child_stopped = bpf_child_stopped,
     .detach = bpf_detach,
     .stats = bpf_stats,
     .destroy = bpf_destroy,
