@@ -11,15 +11,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 enum {
 	STEP_MS = 100,
+	SAY_WAITING_NS = 1000 * 1000 * 1000,
 	STOP_WAIT_NS = 200 * 1000 * 1000,
 	CONTINUE_WAIT_NS = 500 * 1000 * 1000,
 };
 
-/* The program's last stop by job control: when it was seen, and when it was over for us. 0: none.
- */
+/* The program's last stop by job control: when it was seen, when it was over for us. 0: none. */
 struct stop {
 	uint64_t seen_ns, continued_ns;
 };
@@ -86,15 +87,43 @@ static int start(struct session *session, const char *path, char **argv, int arg
 	return result;
 }
 
-/* The terminal signals the whole foreground group, so the program has had that one itself. */
-static void pass_on_signals(const struct session *session)
+/*
+ * The terminal signals the whole foreground group, so the program has had that one itself. Once the
+ * program has ended and only what it started is left (a daemon), a signal is meant for htrace.
+ * Returns false when tracing is to end.
+ */
+static bool pass_on_signals(const struct session *session)
 {
 	bool from_terminal;
 	int signal, status;
 
-	while ((signal = signals_next(&from_terminal)))
-		if (!from_terminal && !session_child_ended(session, &status))
+	while ((signal = signals_next(&from_terminal))) {
+		if (session_child_ended(session, &status))
+			return false;
+		if (!from_terminal)
 			kill(session_child(session), signal);
+	}
+	return true;
+}
+
+/* Says once why htrace is still here; `since_ns` is when it was first seen to have to. */
+static void say_waiting(const struct session *session, uint64_t *since_ns)
+{
+	uint64_t now_ns = session_now_ns();
+	int status;
+
+	if (*since_ns == UINT64_MAX || !session_child_ended(session, &status))
+		return;
+	if (!*since_ns)
+		*since_ns = now_ns;
+	if (now_ns - *since_ns < SAY_WAITING_NS)
+		return;
+	*since_ns = UINT64_MAX;
+	if (isatty(STDERR_FILENO))
+		fprintf(
+		    stderr,
+		    "htrace: the program has ended, processes that it started are still traced; "
+		    "Ctrl-C ends tracing and prints the report\n");
 }
 
 static int report(const struct options *options, struct session *session, uint64_t *leaks)
@@ -102,7 +131,6 @@ static int report(const struct options *options, struct session *session, uint64
 	struct report report;
 	int result;
 
-	session_reconcile(session);
 	session_report(session, &report, output_progress, NULL);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
@@ -144,16 +172,21 @@ static int trace(const struct options *options, struct session *session)
 {
 	struct stop stop = {0};
 	struct error error = {0};
-	uint64_t leaks = 0;
+	uint64_t leaks = 0, said_ns = 0;
 	int result, status = 0;
 
-	do {
-		pass_on_signals(session);
+	while (pass_on_signals(session)) {
 		follow_stop(session, &stop);
 		result = session_step(session, STEP_MS, &error);
-	} while (result >= 0 || result == -EINTR);
-	if (result != -ECHILD)
-		fprintf(stderr, "htrace: %s\n", error.message);
+		if (result == -ECHILD)
+			break;
+		if (result < 0 && result != -EINTR) {
+			fprintf(stderr, "htrace: %s\n", error.message);
+			break;
+		}
+		say_waiting(session, &said_ns);
+	}
+	session_reconcile(session);
 	session_stop(session);
 	signals_release_stops();
 	if (report(options, session, &leaks) < 0)

@@ -8,6 +8,7 @@
 #include "model/fd_syscalls_table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
 	SOCKET_LEVEL = 1,
 	SECCOMP_SET_MODE_FILTER_OP = 1,
 	AT_FDCWD_NUMBER = -100,
+	SHELL_SAVES_ABOVE = 10,
 };
 
 /* Operations under construction; a full list ends with HANDLE_RECONCILE. */
@@ -332,6 +334,22 @@ static void decode_close(struct op_list *list)
 				 .error = event->result < -4095 ? -EIO : (int32_t)event->result});
 }
 
+/*
+ * fcntl(fd, F_GETFD) is how programs ask whether a number is open: EBADF is the answer "no". Shells
+ * ask by saving what a redirection may cover: fcntl(fd, F_DUPFD, 10).
+ */
+static bool only_asks(const struct op_list *list)
+{
+	const struct event_syscall *event = list->event;
+	uint32_t command = (uint32_t)event->args[1];
+
+	if (list->row->does != FD_FCNTL)
+		return false;
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		return event->args[2] >= SHELL_SAVES_ABOVE;
+	return command == F_GETFD || command == F_GETFL;
+}
+
 static void decode_bad_reference(struct op_list *list)
 {
 	const uint8_t args[] = {list->row->fd_arg, list->row->fd_arg2};
@@ -342,6 +360,7 @@ static void decode_bad_reference(struct op_list *list)
 		if (args[i] < 6 && number != AT_FDCWD_NUMBER)
 			op_add(list, (struct handle_op){.kind = HANDLE_BAD_REFERENCE,
 							.number = number,
+							.asks = only_asks(list),
 							.error = -EBADF});
 	}
 }

@@ -162,13 +162,14 @@ static void unshare(struct model *model, const struct actor *actor, struct proce
 
 /* The kernel said EBADF. Of a number that is open: another argument, or opened for reading only. */
 static void bad_reference(struct model *model, const struct actor *actor,
-			  struct process_record *record, int32_t number)
+			  struct process_record *record, const struct handle_op *op)
 {
 	const struct handle_table *table = task_table(model, record, actor->tid);
-	const struct handle *handle = handle_table_get(table, number);
-	struct bad_reference bad = {.number = number,
+	const struct handle *handle = handle_table_get(table, op->number);
+	struct bad_reference bad = {.number = op->number,
 				    .call = actor->call,
 				    .kind = BAD_NEVER_OPENED,
+				    .asks = op->asks,
 				    .count = 1,
 				    .now = moment_of(actor)};
 
@@ -215,7 +216,7 @@ void model_apply(struct model *model, const struct actor *actor, const struct ha
 		unshare(model, actor, record);
 		break;
 	case HANDLE_BAD_REFERENCE:
-		bad_reference(model, actor, record, op->number);
+		bad_reference(model, actor, record, op);
 		break;
 	case HANDLE_RECONCILE:
 		record->public.incomplete = true;

@@ -80,11 +80,12 @@ enum bad_reference_kind {
 	BAD_NEVER_OPENED = 3,    /* the number was never seen open */
 };
 
-/* Equal ones (handle, call, kind, the three stacks) are one with a count. */
+/* Equal ones (handle, call, kind, asks, the three stacks) are one with a count. */
 struct bad_reference {
 	int32_t number;
 	uint32_t call; /* system call number; fd_syscalls_name() */
 	enum bad_reference_kind kind;
+	bool asks; /* the call does nothing but ask about the number: fcntl(F_GETFD, F_GETFL) */
 	uint64_t count;
 	struct handle_moment now;    /* the latest */
 	struct handle_moment closed; /* time_ns 0: not seen */
@@ -94,7 +95,7 @@ struct bad_reference {
 /* A process that was traced; stays after its exit for the report. Read-only outside the model. */
 struct process {
 	int32_t pid, parent;
-	const char *exe; /* path of its program; NULL: not told. Owned by the model */
+	const char *exe;   /* path of its program; NULL: not told. Owned by the model */
 	uint64_t start_ns; /* when tracing of it began */
 	bool exited;
 	int32_t exit_status; /* as wait(2) gives it */

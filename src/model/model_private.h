@@ -61,7 +61,7 @@ struct model {
 	struct map tasks;                         /* tid -> struct task * */
 	struct map tables;                        /* id -> struct handle_table * */
 	uint64_t table_ids;
-	size_t tasks_kept; /* at the last pruning */
+	size_t tasks_kept;     /* at the last pruning */
 	struct strtab strings; /* types, and paths of programs */
 	ARRAY(struct awaited) awaited;
 	struct forgotten forgotten;

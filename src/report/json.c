@@ -114,10 +114,11 @@ static void write_bad_reference(struct output *output, const struct process *pro
 	char call[CALL_NAME_BYTES];
 	enum close_cause cause;
 	json_t *object = json_pack(
-	    "{s:i, s:s, s:s, s:o, s:o, s:o, s:i, s:i}", "handle", bad->number, "operation",
-	    name_of_call(bad->call, call), "kind", name_of_bad_reference(bad->kind), "count",
-	    json_count(bad->count), "stack", json_stack(output->report, bad->now.stack_id),
-	    "time_ns", json_known_ns(bad->now.time_ns), "pid", bad->now.pid, "tid", bad->now.tid);
+	    "{s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:i, s:i}", "handle", bad->number, "operation",
+	    name_of_call(bad->call, call), "kind", name_of_bad_reference(bad->kind), "harmless",
+	    bad_reference_is_harmless(bad), "count", json_count(bad->count), "stack",
+	    json_stack(output->report, bad->now.stack_id), "time_ns",
+	    json_known_ns(bad->now.time_ns), "pid", bad->now.pid, "tid", bad->now.tid);
 
 	add_moment(output, object, "closed", &bad->closed);
 	json_object_set_new(object, "closed_by",
@@ -180,6 +181,13 @@ static void write_process(struct output *output, const struct report_process *sh
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
 		write_group(output, group, shown->diff.end_ns);
+		separator = ",\n      ";
+	}
+	fputs("],\n    \"other_handles\": [", output->stream);
+	separator = "\n      ";
+	array_each (handle, &shown->diff.others) {
+		fputs(separator, output->stream);
+		write_handle(output, handle, shown->diff.end_ns);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"bad_references\": [", output->stream);

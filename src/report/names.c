@@ -2,6 +2,7 @@
 #include "report/names.h"
 
 #include <errno.h>
+#include <string.h>
 
 const char *name_of_origin(enum handle_origin origin)
 {
@@ -68,6 +69,14 @@ bool bad_reference_closed_by(const struct report *report, const struct process *
 		return false;
 	*out = handle->closed_by;
 	return true;
+}
+
+bool bad_reference_is_harmless(const struct bad_reference *bad)
+{
+	const char *call = fd_syscalls_name(bad->call);
+
+	/* read(-1) is the mark of an error that was not looked at; close(-1) is tidying up. */
+	return bad->asks || (bad->number < 0 && call && !strcmp(call, "close"));
 }
 
 int stream_finish(FILE *stream)

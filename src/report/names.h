@@ -21,4 +21,7 @@ bool bad_reference_closed_by(const struct report *report, const struct process *
 /* Flushes; 0, or a negative errno where anything could not be written. */
 int stream_finish(FILE *stream);
 
+/* Nothing that needs mending: the call only asked, or it closed "none" (a negative number). */
+bool bad_reference_is_harmless(const struct bad_reference *bad);
+
 #endif

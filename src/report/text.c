@@ -19,7 +19,7 @@ enum fold {
 	FOLD_NOT = 0,
 	FOLD_TWIN,     /* equal to one that is shown */
 	FOLD_EMPTY,    /* nothing open that it opened */
-	FOLD_HARMLESS, /* something, but in steady or transient places only */
+	FOLD_HARMLESS, /* something, but in no place that leaks or grows */
 };
 
 struct folds {
@@ -38,7 +38,7 @@ static void cleanup_folds(struct folds *folds)
 static bool is_harmless(const struct diff *diff)
 {
 	array_each (group, &diff->groups)
-		if (group->verdict != VERDICT_STEADY && group->verdict != VERDICT_TRANSIENT)
+		if (group->verdict == VERDICT_LEAK || group->verdict == VERDICT_GROWING)
 			return false;
 	return true;
 }
@@ -58,15 +58,14 @@ static bool groups_alike(const struct group *a, const struct group *b)
 /* Would the sections of two processes say the same, but for pid, ages and numbers? */
 static bool processes_alike(const struct report_process *a, const struct report_process *b)
 {
-	if (a->process->bad_references.count || b->process->bad_references.count ||
-	    a->process->exited != b->process->exited ||
+	if (a->process->exited != b->process->exited ||
 	    a->process->exit_status != b->process->exit_status || !strings_equal(a->exe, b->exe) ||
 	    a->diff.groups.count != b->diff.groups.count)
 		return false;
 	for (size_t i = 0; i < a->diff.groups.count; i++)
 		if (!groups_alike(&a->diff.groups.data[i], &b->diff.groups.data[i]))
 			return false;
-	return true;
+	return text_bad_references_alike(a->process, b->process);
 }
 
 static uint64_t process_key(const struct report_process *process)
@@ -84,7 +83,7 @@ static enum fold fold_of(struct folds *folds, const struct report *report, size_
 	const struct report_process *process = &report->processes.data[index];
 	uint64_t *slot;
 
-	if (index && !process->process->bad_references.count && is_harmless(&process->diff))
+	if (index && !text_bad_references_worry(process->process) && is_harmless(&process->diff))
 		return process->diff.groups.count ? FOLD_HARMLESS : FOLD_EMPTY;
 	slot = map_put(&folds->twins, process_key(process));
 	if (*slot && processes_alike(&report->processes.data[*slot - 1], process)) {
@@ -253,6 +252,7 @@ static void write_process(const struct page *page, const struct folds *folds, si
 	if (process->process->incomplete)
 		page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, PAGE_DOUBT,
 			       "Incomplete:", " an event of this process may have been lost.");
+	text_others(page, &process->diff);
 	write_twins(page, folds, index);
 	array_each (group, &process->diff.groups)
 		text_group(page, process, group, rank++);
@@ -279,11 +279,11 @@ static void write_folded(const struct page *page, const struct folds *folds, enu
 static void write_all_folded(const struct page *page, const struct folds *folds)
 {
 	write_folded(page, folds, FOLD_HARMLESS, true,
-		     "other process left handles open, but in steady or transient places only",
-		     "other processes left handles open, but in steady or transient places only");
+		     "other process left handles open, but in no place that leaks",
+		     "other processes left handles open, but in no place that leaks");
 	write_folded(page, folds, FOLD_HARMLESS, false,
-		     "other process has handles open, but in steady or transient places only",
-		     "other processes have handles open, but in steady or transient places only");
+		     "other process has handles open, but from no place that leaks",
+		     "other processes have handles open, but from no place that leaks");
 	write_folded(page, folds, FOLD_EMPTY, true,
 		     "other process left nothing open that it opened",
 		     "other processes left nothing open that they opened");

@@ -69,9 +69,11 @@ static struct entry *entry_of(struct entries *entries, const struct bad_referenc
 	return &entries->entries.data[entries->entries.count - 1];
 }
 
-static void entries_make(struct entries *entries, const struct process *process)
+static void entries_make(struct entries *entries, const struct process *process, bool harmless)
 {
 	array_each (bad, &process->bad_references) {
+		if (bad_reference_is_harmless(bad) != harmless)
+			continue;
 		struct entry *entry = entry_of(entries, bad);
 
 		entry->count += bad->count;
@@ -179,11 +181,68 @@ static void write_entry(const struct page *page, const struct report_process *pr
 			       "where it was opened was not seen");
 }
 
+/* What is no fault of a program, without its stacks. */
+static void write_harmless(const struct page *page, const struct process *process)
+{
+	struct entry asked = {0}, none = {0};
+	_cleanup_(words_fini) struct words line = {0};
+
+	array_each (bad, &process->bad_references) {
+		struct entry *entry = bad->asks ? &asked : &none;
+
+		if (!bad_reference_is_harmless(bad))
+			continue;
+		entry->count += bad->count;
+		array_push(&entry->numbers, bad->number);
+	}
+	if (asked.count) {
+		words_add(&line, " fcntl asked about handles that are not open: ");
+		add_numbers(&line, &asked);
+		words_add(&line, "; ");
+		words_add_counted(&line, asked.count, "time", "times");
+	}
+	if (none.count) {
+		words_add(&line, asked.count ? ". close(" : " close(");
+		add_numbers(&line, &none);
+		words_add(&line, "), ");
+		words_add_counted(&line, none.count, "time", "times");
+	}
+	if (asked.count || none.count) {
+		fputc('\n', page->stream);
+		page_paragraph(page, 0, TEXT_INDENT, PAGE_FAINT, "Harmless:", words_text(&line));
+	}
+	array_fini(&asked.numbers);
+	array_fini(&none.numbers);
+}
+
 void text_bad_references(const struct page *page, const struct report_process *process)
 {
 	_cleanup_(entries) struct entries entries = {0};
 
-	entries_make(&entries, process->process);
+	entries_make(&entries, process->process, false);
 	array_each (entry, &entries.entries)
 		write_entry(page, process, entry);
+	write_harmless(page, process->process);
+}
+
+bool text_bad_references_worry(const struct process *process)
+{
+	array_each (bad, &process->bad_references)
+		if (!bad_reference_is_harmless(bad))
+			return true;
+	return false;
+}
+
+bool text_bad_references_alike(const struct process *a, const struct process *b)
+{
+	_cleanup_(entries) struct entries of_a = {0}, of_b = {0};
+
+	entries_make(&of_a, a, false);
+	entries_make(&of_b, b, false);
+	if (of_a.entries.count != of_b.entries.count)
+		return false;
+	for (size_t i = 0; i < of_a.entries.count; i++)
+		if (!alike(of_a.entries.data[i].first, of_b.entries.data[i].first))
+			return false;
+	return true;
 }

@@ -14,8 +14,16 @@ void text_group(const struct page *page, const struct report_process *process,
 /* The frames of a stack, innermost first, and why there are no more. */
 void text_stack(const struct page *page, const struct report_process *process, uint32_t stack_id);
 
-/* All bad references of a process, those with the same stacks as one. */
+/* All bad references of a process, those with the same stacks as one; those that are harmless in a
+ * line or two. */
 void text_bad_references(const struct page *page, const struct report_process *process);
+
+/* Are there any that may need mending, and would two processes' look the same? */
+bool text_bad_references_worry(const struct process *process);
+bool text_bad_references_alike(const struct process *a, const struct process *b);
+
+/* The handles that are in no group, a line for each origin where they are few. */
+void text_others(const struct page *page, const struct diff *diff);
 
 /* What the report does not know, where there is anything; over all processes. */
 void text_losses(const struct page *page);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { NO_CALL = 0xffffffffu };
+enum { NO_CALL = 0xffffffffu, PAGE_BYTES = 4096 };
 
 /* ---- targets ---- */
 
@@ -153,12 +153,13 @@ static void name_inherited(struct session *session, uint64_t time_ns)
 	struct observation *ours = &session->inherited;
 	size_t kept = 0;
 
-	array_each(handle, &ours->handles)
-	{
+	array_each (handle, &ours->handles) {
 		if (!handle->cloexec)
 			ours->handles.data[kept++] = *handle;
 	}
-	model_observe(session->model, session->child, ours->handles.data, kept, time_ns, time_ns);
+	/* The exec itself has touched them all, at time_ns. */
+	model_observe(session->model, session->child, ours->handles.data, kept, time_ns + 1,
+		      time_ns + 1);
 	model_attached(session->model, session->child);
 }
 
@@ -194,12 +195,44 @@ static void dispatch_exit(struct session *session, const struct event_exit *even
 		target_remove(session, event->header.pid);
 }
 
+/*
+ * A program may have its code in several segments (node, what lld links), but only one mapping of
+ * it is told at exec: the others lie where the file says.
+ */
+static void map_other_segments(struct session *session, struct target *target,
+			       const struct event_map *event, uint32_t image_id)
+{
+	const struct image *image = image_table_get(session->images, image_id);
+	_cleanup_(free) struct event_map *other = NULL;
+
+	if (!image || !image->bias_known)
+		return;
+	other = xmemdup(event, event->header.size);
+	array_each (segment, &image->module->elf.segments) {
+		uint64_t before = segment->vaddr % PAGE_BYTES;
+
+		if (!segment->executable || segment->file_offset < before ||
+		    __builtin_add_overflow(image->bias, segment->vaddr - before, &other->start) ||
+		    __builtin_add_overflow(other->start, before + segment->memory_bytes,
+					   &other->end) ||
+		    other->end > UINT64_MAX - PAGE_BYTES || other->end <= other->start)
+			continue;
+		other->end = (other->end + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+		other->file_offset = segment->file_offset - before;
+		if (!address_space_find(target->space, other->start))
+			address_space_map(target->space, other->start, other->end,
+					  image_table_add(session->images, other));
+	}
+}
+
 static void dispatch_map(struct session *session, const struct event_map *event)
 {
 	struct target *target = session_target(session, event->header.pid);
 	uint32_t image = image_table_add(session->images, event);
 
 	address_space_map(target->space, event->start, event->end, image);
+	if (event->header.flags & EVENT_MAP_EXE)
+		map_other_segments(session, target, event, image);
 	if (event->header.flags & EVENT_MAP_EXE && !target->exe_is_known && image)
 		learn_exe(session, target, image_table_get(session->images, image)->module->path);
 }

@@ -57,6 +57,17 @@ static struct group *group_of(struct builder *builder, const struct handle *hand
 	return &diff->groups.data[diff->groups.count - 1];
 }
 
+static void add_other(struct diff *diff, const struct handle *handle)
+{
+	if (handle->origin == ORIGIN_BEFORE_TRACING)
+		diff->before_tracing++;
+	else if (handle->origin == ORIGIN_INHERITED)
+		diff->inherited++;
+	else
+		diff->before_snapshot++;
+	array_push(&diff->others, *handle);
+}
+
 static void add_handle(void *context, const struct handle *handle)
 {
 	struct builder *builder = context;
@@ -65,16 +76,9 @@ static void add_handle(void *context, const struct handle *handle)
 	struct group *group;
 
 	diff->open_handles++;
-	if (handle->origin == ORIGIN_BEFORE_TRACING) {
-		diff->before_tracing++;
-		return;
-	}
-	if (handle->origin == ORIGIN_INHERITED) {
-		diff->inherited++;
-		return;
-	}
-	if (snapshot_before(builder->snapshot, handle)) {
-		diff->before_snapshot++;
+	if (handle->origin == ORIGIN_BEFORE_TRACING || handle->origin == ORIGIN_INHERITED ||
+	    snapshot_before(builder->snapshot, handle)) {
+		add_other(diff, handle);
 		return;
 	}
 	group = group_of(builder, handle);
@@ -129,6 +133,7 @@ static void group_judge(struct group *group, const struct diff *diff, const stru
 
 	if (place) {
 		facts.open_most = place->open_most;
+		facts.one_call = place->first_ns == place->last_ns;
 		facts.burst_ns = length_ns(place->first_ns, place->last_ns);
 		facts.quiet_ns = length_ns(place->last_ns, diff->end_ns);
 	}
@@ -145,13 +150,12 @@ static int compare_numbers(const void *left, const void *right)
 }
 
 /* The model gives them in order, table by table: only tables of single threads break it. */
-static void group_sort_handles(struct group *group)
+static void sort_handles(struct handle *handles, size_t count)
 {
-	for (size_t i = 1; i < group->handles.count; i++) {
-		if (compare_numbers(&group->handles.data[i - 1], &group->handles.data[i]) <= 0)
+	for (size_t i = 1; i < count; i++) {
+		if (compare_numbers(&handles[i - 1], &handles[i]) <= 0)
 			continue;
-		qsort(group->handles.data, group->handles.count, sizeof(*group->handles.data),
-		      compare_numbers);
+		qsort(handles, count, sizeof(*handles), compare_numbers);
 		return;
 	}
 }
@@ -167,7 +171,7 @@ static void group_finish(struct group *group, const struct diff *diff, const str
 	group->opened = place ? place->opened : group->open;
 	group->closed = place ? place->closed : 0;
 	group_judge(group, diff, place);
-	group_sort_handles(group);
+	sort_handles(group->handles.data, group->handles.count);
 }
 
 /* Verdict, then how many are open, then the newest; the stack only so that equal runs print alike.
@@ -198,6 +202,7 @@ void diff_make(struct diff *out, const struct model *model, const struct process
 	};
 	model_open_handles(model, process, add_handle, &builder);
 	map_fini(&builder.groups);
+	sort_handles(out->others.data, out->others.count);
 	array_each (group, &out->groups)
 		group_finish(group, out, model);
 	if (out->groups.count)
@@ -210,4 +215,5 @@ void diff_fini(struct diff *diff)
 	array_each (group, &diff->groups)
 		array_fini(&group->handles);
 	array_fini(&diff->groups);
+	array_fini(&diff->others);
 }

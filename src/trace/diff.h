@@ -31,6 +31,7 @@ struct diff {
 	uint64_t snapshot_ns;     /* the snapshot's time */
 	uint64_t end_ns; /* ages are counted up to here: the report, or the exit before it */
 	ARRAY(struct group) groups;
+	ARRAY(struct handle) others; /* copies of those in no group, ascending by number */
 };
 
 /* diff_fini() frees. Handles of before the snapshot, and inherited ones, are in no group but are

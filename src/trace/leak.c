@@ -54,6 +54,18 @@ static bool rule_single(const struct judgement *judgement)
 	return true;
 }
 
+/* pipe, socketpair and recvmsg open several at once: that is one opening, as of rule_single(). */
+static bool rule_one_call(const struct judgement *judgement)
+{
+	if (!judgement->facts->one_call || judgement->facts->closed)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64
+		 " opened here by one call, not closed; one call alone is not called a leak",
+		 judgement->facts->opened);
+	return true;
+}
+
 static bool rule_pool(const struct judgement *judgement)
 {
 	const struct leak_facts *facts = judgement->facts;
@@ -139,10 +151,11 @@ static const struct rule {
 	bool (*applies)(const struct judgement *judgement);
 	enum verdict verdict;
 } rules[] = {
-    {rule_unseen, VERDICT_UNKNOWN},        {rule_single, VERDICT_UNKNOWN},
-    {rule_pool, VERDICT_STEADY},           {rule_none_closed, VERDICT_LEAK},
-    {rule_at_its_most, VERDICT_GROWING},   {rule_in_use, VERDICT_TRANSIENT},
-    {rule_below_its_most, VERDICT_STEADY}, {rule_too_few, VERDICT_UNKNOWN},
+    {rule_unseen, VERDICT_UNKNOWN},   {rule_single, VERDICT_UNKNOWN},
+    {rule_one_call, VERDICT_UNKNOWN}, {rule_pool, VERDICT_STEADY},
+    {rule_none_closed, VERDICT_LEAK}, {rule_at_its_most, VERDICT_GROWING},
+    {rule_in_use, VERDICT_TRANSIENT}, {rule_below_its_most, VERDICT_STEADY},
+    {rule_too_few, VERDICT_UNKNOWN},
 };
 
 /* The counts are the place's since tracing began; tells how many of them the report looks at. */

@@ -25,6 +25,7 @@ struct leak_facts {
 	uint64_t quiet_ns;   /* since its last opening; 0: not known */
 	uint64_t watched_ns; /* since tracing of the process began */
 	int process_ended;   /* the handles were still open when it ended */
+	bool one_call;       /* all that the place opened was opened at one moment */
 	bool opening_unseen; /* nothing is known of the opening but that it must have been */
 };
 

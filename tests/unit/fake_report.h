@@ -182,12 +182,12 @@ static inline void everything(struct fixture *fixture)
 	static char paths[10][16];
 
 	fake_open(process, 30, evil, 3 * S, "socket:\033]0;x\007[1]\xff");
-	fake_open(process, 31, evil, 3 * S,
+	fake_open(process, 31, evil, 3 * S + 1,
 		  "b\xe2\x80\xae"
 		  "dna");
 	for (int i = 0; i < 10; i++) {
 		snprintf(paths[i], sizeof(paths[i]), "/tmp/file%d", i);
-		fake_open(process, 40 + 2 * i, nameless, 4 * S, paths[i]);
+		fake_open(process, 40 + 2 * i, nameless, 4 * S + i, paths[i]);
 	}
 	process->handles.data[7].closed.time_ns = 4 * S; /* number 7, reused since */
 	process->handles.data[7].closed_by = CLOSED_BY_DUP;

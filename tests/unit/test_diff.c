@@ -34,7 +34,7 @@ static void test_groups(void **state)
 		fake_open(process, number, leak, 3 * S + number, NULL);
 	process->handles.data[8].type = eventfd;
 	fake_open(process, 20, received, 3 * S, NULL);
-	fake_open(process, 21, received, 3 * S, NULL);
+	fake_open(process, 21, received, 3 * S + 1, NULL);
 	fake_open(process, 22, other, 3 * S, NULL);
 	fake_open(process, 23, lost, 0, NULL);
 	diff_make(&diff, &model, &process->process, &everything, 4 * S);
@@ -44,6 +44,8 @@ static void test_groups(void **state)
 	assert_int_equal(diff.before_tracing, 3);
 	assert_int_equal(diff.inherited, 1);
 	assert_int_equal(diff.before_snapshot, 0);
+	assert_int_equal(diff.others.count, 4);
+	assert_int_equal(diff.others.data[3].origin, ORIGIN_INHERITED);
 	assert_int_equal(diff.end_ns, 4 * S);
 	assert_int_equal(diff.groups.count, 4);
 	assert_int_equal(diff.groups.data[0].open, 10);
@@ -78,6 +80,8 @@ static void test_snapshot(void **state)
 	fake_open(process, 6, place, 4 * S, NULL);
 	diff_make(&diff, &model, &process->process, &snapshot, 5 * S);
 	assert_int_equal(diff.before_snapshot, 2);
+	assert_int_equal(diff.others.count, 2);
+	assert_int_equal(diff.others.data[1].number, 4);
 	assert_int_equal(diff.snapshot_ns, 3 * S);
 	assert_int_equal(diff.groups.count, 1);
 	assert_int_equal(diff.groups.data[0].open, 2);
@@ -117,7 +121,7 @@ static void test_order(void **state)
 		process->process.places.data[place].opened = places[i].closed;
 		process->process.places.data[place].closed = places[i].closed;
 		for (int32_t j = 0; j < places[i].open; j++)
-			fake_open(process, number++, place, places[i].at_ns, NULL);
+			fake_open(process, number++, place, places[i].at_ns + j, NULL);
 	}
 	diff_make(&diff, &model, &process->process, &everything, 6 * S);
 	assert_int_equal(diff.groups.count, 6);
@@ -188,7 +192,7 @@ static void test_exited(void **state)
 
 	(void)state;
 	fake_open(process, 3, place, 2 * S, NULL);
-	fake_open(process, 4, place, 2 * S, NULL);
+	fake_open(process, 4, place, 2 * S + 1, NULL);
 	process->process.exited = true;
 	process->process.exit_ns = 3 * S;
 	diff_make(&diff, &model, &process->process, &everything, 100 * S);

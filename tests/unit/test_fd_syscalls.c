@@ -338,6 +338,31 @@ static void test_plan(void **state)
 	}
 }
 
+/* EBADF of a call that does nothing but ask is marked. */
+static void test_asks(void **state)
+{
+	static const struct {
+		int command;
+		uint64_t argument;
+		bool asks;
+	} truth[] = {
+	    {F_GETFD, 0, true},  {F_GETFL, 0, true},          {F_SETFD, 1, false},
+	    {F_DUPFD, 0, false}, {F_DUPFD, 9, false},         {F_DUPFD, 10, true},
+	    {F_SETFL, 0, false}, {F_DUPFD_CLOEXEC, 0, false}, {F_DUPFD_CLOEXEC, 10, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(truth) / sizeof(*truth); i++) {
+		assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, -EBADF, 7, truth[i].command,
+					truth[i].argument, 0),
+				 1);
+		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
+		assert_int_equal(ops[0].asks, truth[i].asks);
+	}
+	assert_int_equal(decode(SYS_read, EVENT_LEAVE, -EBADF, 7, F_GETFD, 0, 0), 1);
+	assert_false(ops[0].asks);
+}
+
 static void test_path(void **state)
 {
 	struct event_syscall event = call_make(SYS_openat, EVENT_LEAVE, 5, 0, 0, 0, 0);
@@ -598,10 +623,11 @@ static void test_against_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows_open), cmocka_unit_test(test_guarded),
-	    cmocka_unit_test(test_close),     cmocka_unit_test(test_out),
-	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
-	    cmocka_unit_test(test_path),      cmocka_unit_test(test_against_kernel),
+	    cmocka_unit_test(test_rows_open),      cmocka_unit_test(test_guarded),
+	    cmocka_unit_test(test_close),          cmocka_unit_test(test_out),
+	    cmocka_unit_test(test_control),        cmocka_unit_test(test_plan),
+	    cmocka_unit_test(test_asks),           cmocka_unit_test(test_path),
+	    cmocka_unit_test(test_against_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,10 @@ static void test_contract(void **state)
 	is_null(root, "processes/0/exit_signal");
 	is_integer(root, "processes/0/open_handles", 14);
 	is_integer(root, "processes/0/before_tracing", 3);
+	is_count(root, "processes/0/other_handles", 3);
+	is_integer(root, "processes/0/other_handles/2/handle", 2);
+	is_string(root, "processes/0/other_handles/2/name", "/dev/pts/0");
+	is_string(root, "processes/0/other_handles/2/origin", "before-tracing");
 	is_integer(root, "processes/0/events", 48);
 	is_integer(root, "processes/0/lost_events", 0);
 	is_integer(root, "processes/0/truncated_stacks", 0);

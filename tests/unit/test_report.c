@@ -91,6 +91,36 @@ static void test_windbg_snapshot(void **state)
 	history_free(history);
 }
 
+/* Questions and close(-1) are one line, read(-1) is not. */
+static void test_harmless_bad(void **state)
+{
+	struct fixture fixture;
+	struct fake_process *process;
+	char *text;
+
+	(void)state;
+	fixture_init(&fixture);
+	process = fake_process(&fixture.model, 4242, S);
+	for (int32_t number = 3; number < 6; number++)
+		add_bad(process, number, BAD_NEVER_OPENED, fixture.evil_stack, 0, 0);
+	array_each (bad, &process->process.bad_references)
+		bad->asks = true;
+	add_bad(process, -1, BAD_NEVER_OPENED, fixture.close_stack, 0, 0);
+	process->process.bad_references.data[3].count = 7;
+	fixture_report(&fixture, NULL);
+	text = print(&fixture, &report_text, plain);
+	assert_non_null(strstr(text, "Harmless: fcntl asked about handles that are not open: 3-5; "
+				     "3 times. close(-1), 7 times\n"));
+	assert_null(strstr(text, "NEVER OPENED"));
+	free(text);
+	process->process.bad_references.data[3].call = 0; /* read */
+	text = print(&fixture, &report_text, plain);
+	assert_non_null(strstr(text, "not open: 3-5; 3 times\n"));
+	assert_non_null(strstr(text, "NEVER OPENED handle -1: read"));
+	free(text);
+	fixture_fini(&fixture);
+}
+
 static void test_nothing(void **state)
 {
 	struct fixture fixture;
@@ -278,6 +308,7 @@ int main(void)
 	    cmocka_unit_test(test_nothing),      cmocka_unit_test(test_colour),
 	    cmocka_unit_test(test_wrapping),     cmocka_unit_test(test_harmless),
 	    cmocka_unit_test(test_stream_fails), cmocka_unit_test(test_speed),
+	    cmocka_unit_test(test_harmless_bad),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
