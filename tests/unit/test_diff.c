@@ -34,7 +34,7 @@ static void test_groups(void **state)
 		fake_open(process, number, leak, 3 * S + number, NULL);
 	process->handles.data[8].type = eventfd;
 	fake_open(process, 20, received, 3 * S, NULL);
-	fake_open(process, 21, received, 3 * S + 1, NULL);
+	fake_open(process, 21, received, 3 * S + 200000000, NULL);
 	fake_open(process, 22, other, 3 * S, NULL);
 	fake_open(process, 23, lost, 0, NULL);
 	process->handles.data[0].type = "epoll";
@@ -109,8 +109,8 @@ static void test_order(void **state)
 	} places[] = {
 	    {999, 1, 5 * S}, /* transient */
 	    {0, 1, 5 * S},   /* unknown */
-	    {0, 2, 4 * S},   /* leak */
-	    {0, 2, 5 * S},   /* leak, newer */
+	    {0, 6, 4 * S},   /* leak */
+	    {0, 6, 5 * S},   /* leak, newer */
 	    {9, 5, 5 * S},   /* growing */
 	    {0, 9, 2 * S},   /* leak, more */
 	};
