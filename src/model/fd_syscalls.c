@@ -430,3 +430,23 @@ size_t fd_syscalls_decode(const struct event_syscall *event, const struct event_
 		decode_success(&list, data);
 	return list.count;
 }
+
+const char *fd_syscalls_fixed_name(const char *type)
+{
+	/* The kernel's anon_inode_getfd() and anon_inode_getfile() calls. A pidfd and a bpf handle
+	 * have several names. */
+	static const struct {
+		const char *type, *name;
+	} names[] = {
+	    {"eventfd", "anon_inode:[eventfd]"},   {"epoll", "anon_inode:[eventpoll]"},
+	    {"timerfd", "anon_inode:[timerfd]"},   {"signalfd", "anon_inode:[signalfd]"},
+	    {"inotify", "anon_inode:inotify"},     {"fanotify", "anon_inode:[fanotify]"},
+	    {"io_uring", "anon_inode:[io_uring]"}, {"userfaultfd", "anon_inode:[userfaultfd]"},
+	    {"perf", "anon_inode:[perf_event]"},   {"fscontext", "anon_inode:[fscontext]"},
+	};
+
+	for (size_t i = 0; type && i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(type, names[i].type))
+			return names[i].name;
+	return NULL;
+}

@@ -53,6 +53,10 @@ void fd_syscalls_plan(struct plan *out, bool bad_references);
 size_t fd_syscalls_decode(const struct event_syscall *event, const struct event_data *data,
 			  struct handle_op out[static HANDLE_OPS_MAX]);
 
+/* The name that /proc/PID/fd shows for every handle of `type`, where it is one and the same
+ * ("anon_inode:[eventfd]"); else NULL. Static. */
+const char *fd_syscalls_fixed_name(const char *type);
+
 /* The call's name ("openat"), or NULL; static. */
 const char *fd_syscalls_name(uint32_t number);
 

@@ -119,8 +119,15 @@ static void dispatch_syscall(struct session *session, const struct event_syscall
 	if (!n)
 		return;
 	actor.stack_id = unwind(session, event);
-	for (size_t i = 0; i < n; i++)
-		model_apply(session->model, &actor, &session->ops_buffer[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct handle_op *op = &session->ops_buffer[i];
+
+		model_apply(session->model, &actor, op);
+		if (op->kind == HANDLE_RECEIVE || (op->kind == HANDLE_OPEN && !op->type)) {
+			session_target(session, event->header.pid)->has_nameless = true;
+			session->has_nameless = true;
+		}
+	}
 }
 
 static struct actor actor_of(const struct event_header *header)

@@ -15,6 +15,7 @@ struct target {
 	struct address_space *space;
 	bool foreign;      /* it became a program that is not x86-64 */
 	bool exe_is_known; /* the model was told its path */
+	bool has_nameless; /* it got a handle of which only /proc tells what it is */
 };
 
 /* The open handles of a process as /proc tells them. */
@@ -53,6 +54,8 @@ struct session {
 	uint64_t lost_mended;   /* value of `lost` at the last reconciliation */
 	uint64_t mend_after_ns; /* not before this time again */
 	uint64_t foreign_processes;
+	bool has_nameless;      /* a target has */
+	uint64_t look_after_ns; /* not before this time again */
 	uint64_t last_event_ns;
 	struct snapshot snapshot;
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
@@ -64,6 +67,9 @@ void session_receive(void *context, const struct event_header *event);
 /* The target, made with the mappings that it has now where it was not known. */
 struct target *session_target(struct session *session, pid_t pid);
 void session_target_free(struct target *target);
+
+/* Learns what the handles are that processes received; not too often. */
+void session_name_received(struct session *session);
 
 /* Compares one process (reconcile.c) until nothing differs, a few times at most. */
 void session_reconcile_process(struct session *session, pid_t pid);

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <time.h>
 
-enum { ATTEMPTS_MAX = 10, PAUSE_NS = 2000000, DRAIN_STEPS_MAX = 1000 };
+enum { ATTEMPTS_MAX = 10, PAUSE_NS = 2000000, DRAIN_STEPS_MAX = 1000, LOOK_PAUSE_NS = 500000000 };
 
 void session_observation_fini(struct observation *seen)
 {
@@ -89,6 +89,26 @@ void session_reconcile_process(struct session *session, pid_t pid)
 			return;
 		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
 	}
+}
+
+void session_name_received(struct session *session)
+{
+	ARRAY(pid_t) pids = {0};
+
+	if (session_now_ns() < session->look_after_ns)
+		return;
+	session->has_nameless = false;
+	map_each (entry, &session->targets) {
+		struct target *target = (struct target *)(uintptr_t)entry->value;
+
+		if (target->has_nameless)
+			array_push(&pids, target->pid);
+		target->has_nameless = false;
+	}
+	array_each (pid, &pids)
+		session_reconcile_process(session, *pid);
+	array_fini(&pids);
+	session->look_after_ns = session_now_ns() + LOOK_PAUSE_NS;
 }
 
 void session_reconcile(struct session *session)

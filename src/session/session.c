@@ -232,6 +232,8 @@ int session_step(struct session *session, int timeout_ms, struct error *error)
 
 	if (result == -ECHILD)
 		session->over = true;
+	if (session->has_nameless && !session->over)
+		session_name_received(session);
 	/* After a loss the tables are mended at once, for numbers are reused soon; under a steady
 	 * loss not more often than pays. */
 	if (session->lost != session->lost_mended && !session->over &&

@@ -107,14 +107,19 @@ void module_symbols_free(struct module_symbols *symbols)
 
 /*
  * The symbol table names what DWARF does not. It is also better where DWARF has the plain name of
- * a function whose symbol is a mangled one, and so says in which class or namespace it is.
+ * a function whose symbol is a mangled one, and so says in which class or namespace it is; and
+ * where DWARF has an internal name (__GI_eventfd, __libc_open64) of what is exported to users
+ * (eventfd, open64).
  */
 static bool prefer_symbol(const struct debug_frame *frame, const struct symbol_hit *hit)
 {
 	if (!frame->name)
 		return true;
-	return !frame->linkage && hit->start == frame->start && hit->name_bytes > 2 &&
-	       hit->name[0] == '_' && (hit->name[1] == 'Z' || hit->name[1] == 'R');
+	if (frame->linkage || hit->start != frame->start || hit->name_bytes < 2)
+		return false;
+	if (hit->name[0] == '_' && (hit->name[1] == 'Z' || hit->name[1] == 'R'))
+		return hit->name_bytes > 2;
+	return hit->exported && frame->name[0] == '_';
 }
 
 /* Without what the compiler appends to the name of a copy that it made (".constprop.0"), as DWARF

@@ -219,6 +219,7 @@ bool symbol_index_find(const struct symbol_index *index, uint64_t vaddr, struct 
 		return false;
 	room = found->name_room < NAME_BYTES_MAX ? found->name_room : NAME_BYTES_MAX;
 	out->start = found->start;
+	out->exported = !found->plt && found->binding != STB_LOCAL;
 	out->name = found->name;
 	out->name_bytes = strnlen(found->name, room);
 	if (out->name_bytes == found->name_room)

@@ -24,6 +24,7 @@ struct symbol_hit {
 	const char *name; /* mangled; not ended by NUL where a version was cut off */
 	size_t name_bytes;
 	uint64_t start; /* vaddr */
+	bool exported;  /* global or weak */
 };
 
 /*

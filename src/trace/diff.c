@@ -68,13 +68,18 @@ static void add_other(struct diff *diff, const struct handle *handle)
 	array_push(&diff->others, *handle);
 }
 
-static void add_handle(void *context, const struct handle *handle)
+static void add_handle(void *context, const struct handle *known)
 {
 	struct builder *builder = context;
+	struct handle copy = *known;
+	const struct handle *handle = &copy;
 	struct diff *diff = builder->diff;
 	uint64_t opened_ns = handle->opened.time_ns;
 	struct group *group;
 
+	/* What ended before anybody looked at its folder in /proc has a name all the same. */
+	if (!copy.name)
+		copy.name = fd_syscalls_fixed_name(copy.type);
 	diff->open_handles++;
 	if (handle->origin == ORIGIN_BEFORE_TRACING || handle->origin == ORIGIN_INHERITED ||
 	    snapshot_before(builder->snapshot, handle)) {

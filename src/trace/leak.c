@@ -14,6 +14,8 @@ enum {
 	/* One handle opened and kept is a log file or an epoll instance more often than a leak. */
 	LEAK_OPENED_MIN = 2,
 
+	LEAK_AT_ONCE_MIN = 5,
+
 	/* Fewer that are open besides closed siblings are a moment's chance. */
 	GROWING_OPEN_MIN = 3,
 
@@ -25,6 +27,9 @@ enum {
  * seconds or more since, fills a pool: a leak would have gone on. */
 static const uint64_t POOL_QUIET_NS = 10 * UINT64_C(1000000000);
 enum { POOL_SHARE = 10 };
+
+/* Fewer than LEAK_AT_ONCE_MIN that were opened within this time are "a few at once". */
+static const uint64_t AT_ONCE_NS = 100 * UINT64_C(1000000);
 
 /* Few of many that are younger than this are handles in use. */
 static const uint64_t TRANSIENT_AGE_NS = 10 * UINT64_C(1000000000);
@@ -63,6 +68,21 @@ static bool rule_one_call(const struct judgement *judgement)
 		 "%" PRIu64
 		 " opened here by one call, not closed; one call alone is not called a leak",
 		 judgement->facts->opened);
+	return true;
+}
+
+/* A server that runs on and opened a few things together (its logs, the sockets to its workers) is
+ * setting itself up, as far as one can tell. */
+static bool rule_few_at_once(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+
+	if (facts->process_ended || facts->closed || facts->opened >= LEAK_AT_ONCE_MIN ||
+	    facts->burst_ns > AT_ONCE_NS)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here at once, none closed; so few are not called a leak yet",
+		 facts->opened);
 	return true;
 }
 
@@ -151,11 +171,11 @@ static const struct rule {
 	bool (*applies)(const struct judgement *judgement);
 	enum verdict verdict;
 } rules[] = {
-    {rule_unseen, VERDICT_UNKNOWN},   {rule_single, VERDICT_UNKNOWN},
-    {rule_one_call, VERDICT_UNKNOWN}, {rule_pool, VERDICT_STEADY},
-    {rule_none_closed, VERDICT_LEAK}, {rule_at_its_most, VERDICT_GROWING},
-    {rule_in_use, VERDICT_TRANSIENT}, {rule_below_its_most, VERDICT_STEADY},
-    {rule_too_few, VERDICT_UNKNOWN},
+    {rule_unseen, VERDICT_UNKNOWN},        {rule_single, VERDICT_UNKNOWN},
+    {rule_one_call, VERDICT_UNKNOWN},      {rule_pool, VERDICT_STEADY},
+    {rule_few_at_once, VERDICT_UNKNOWN},   {rule_none_closed, VERDICT_LEAK},
+    {rule_at_its_most, VERDICT_GROWING},   {rule_in_use, VERDICT_TRANSIENT},
+    {rule_below_its_most, VERDICT_STEADY}, {rule_too_few, VERDICT_UNKNOWN},
 };
 
 /* The counts are the place's since tracing began; tells how many of them the report looks at. */

@@ -34,9 +34,12 @@ static void test_groups(void **state)
 		fake_open(process, number, leak, 3 * S + number, NULL);
 	process->handles.data[8].type = eventfd;
 	fake_open(process, 20, received, 3 * S, NULL);
-	fake_open(process, 21, received, 3 * S + 1, NULL);
+	fake_open(process, 21, received, 3 * S + 200000000, NULL);
 	fake_open(process, 22, other, 3 * S, NULL);
 	fake_open(process, 23, lost, 0, NULL);
+	process->handles.data[0].type = "epoll";
+	process->handles.data[1].type = "epoll";
+	process->handles.data[1].name = "as told";
 	diff_make(&diff, &model, &process->process, &everything, 4 * S);
 
 	assert_ptr_equal(diff.process, &process->process);
@@ -45,6 +48,9 @@ static void test_groups(void **state)
 	assert_int_equal(diff.inherited, 1);
 	assert_int_equal(diff.before_snapshot, 0);
 	assert_int_equal(diff.others.count, 4);
+	assert_string_equal(diff.others.data[0].name, "anon_inode:[eventpoll]");
+	assert_string_equal(diff.others.data[1].name, "as told");
+	assert_null(diff.others.data[2].name);
 	assert_int_equal(diff.others.data[3].origin, ORIGIN_INHERITED);
 	assert_int_equal(diff.end_ns, 4 * S);
 	assert_int_equal(diff.groups.count, 4);
@@ -103,8 +109,8 @@ static void test_order(void **state)
 	} places[] = {
 	    {999, 1, 5 * S}, /* transient */
 	    {0, 1, 5 * S},   /* unknown */
-	    {0, 2, 4 * S},   /* leak */
-	    {0, 2, 5 * S},   /* leak, newer */
+	    {0, 6, 4 * S},   /* leak */
+	    {0, 6, 5 * S},   /* leak, newer */
 	    {9, 5, 5 * S},   /* growing */
 	    {0, 9, 2 * S},   /* leak, more */
 	};

@@ -12,6 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/timerfd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -363,6 +367,33 @@ static void test_asks(void **state)
 	assert_false(ops[0].asks);
 }
 
+/* As the kernel that runs here shows them. */
+static void test_fixed_names(void **state)
+{
+	const struct {
+		const char *type;
+		int fd;
+	} made[] = {
+	    {"eventfd", eventfd(0, EFD_CLOEXEC)},
+	    {"epoll", epoll_create1(EPOLL_CLOEXEC)},
+	    {"timerfd", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)},
+	    {"inotify", inotify_init1(IN_CLOEXEC)},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++) {
+		char path[64], link[256] = "";
+
+		assert_true(made[i].fd >= 0);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", made[i].fd);
+		assert_true(readlink(path, link, sizeof(link) - 1) > 0);
+		assert_string_equal(fd_syscalls_fixed_name(made[i].type), link);
+		close(made[i].fd);
+	}
+	assert_null(fd_syscalls_fixed_name("file"));
+	assert_null(fd_syscalls_fixed_name(NULL));
+}
+
 static void test_path(void **state)
 {
 	struct event_syscall event = call_make(SYS_openat, EVENT_LEAVE, 5, 0, 0, 0, 0);
@@ -623,11 +654,11 @@ static void test_against_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows_open),      cmocka_unit_test(test_guarded),
-	    cmocka_unit_test(test_close),          cmocka_unit_test(test_out),
-	    cmocka_unit_test(test_control),        cmocka_unit_test(test_plan),
-	    cmocka_unit_test(test_asks),           cmocka_unit_test(test_path),
-	    cmocka_unit_test(test_against_kernel),
+	    cmocka_unit_test(test_rows_open), cmocka_unit_test(test_guarded),
+	    cmocka_unit_test(test_close),     cmocka_unit_test(test_out),
+	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
+	    cmocka_unit_test(test_asks),      cmocka_unit_test(test_fixed_names),
+	    cmocka_unit_test(test_path),      cmocka_unit_test(test_against_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,16 @@ struct example {
 
 static const struct example examples[] = {
     {{.opened = 10, .open = 10, .open_most = 10}, VERDICT_LEAK, "10 opened here, none closed"},
-    {{.opened = 2, .open = 2, .open_most = 2}, VERDICT_LEAK, "2 opened here, none closed"},
+    {{.opened = 2, .open = 2, .open_most = 2, .process_ended = 1},
+     VERDICT_LEAK,
+     "2 opened here, none closed"},
+    {{.opened = 2, .open = 2, .open_most = 2, .burst_ns = 101 * MS},
+     VERDICT_LEAK,
+     "2 opened here, none closed"},
+    {{.opened = 5, .open = 5, .open_most = 5}, VERDICT_LEAK, "5 opened here, none closed"},
+    {{.opened = 4, .open = 4, .open_most = 4, .burst_ns = 100 * MS},
+     VERDICT_UNKNOWN,
+     "4 opened here at once, none closed; so few are not called a leak yet"},
     {{.opened = 1, .open = 1, .open_most = 1},
      VERDICT_UNKNOWN,
      "1 opened here, not closed; one alone is not called a leak"},

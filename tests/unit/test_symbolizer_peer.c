@@ -132,6 +132,44 @@ static bool third_agrees(const char *file, uint64_t vaddr, const struct symbol *
 	return true;
 }
 
+/* What nm(1) lists of a file and of its debug file: " ADDRESS NAME\n" on each line. */
+static const char *names_of(const char *file)
+{
+	static const char *last;
+	static char *names;
+
+	if (last == file)
+		return names;
+	free(names);
+	last = file;
+	names = harness_output("id=$(readelf -n '%s' 2>/dev/null | sed -n 's/.*Build ID: //p'); "
+			       "for file in '%s' /usr/lib/debug/.build-id/$(echo $id | cut -c1-2)/"
+			       "$(echo $id | cut -c3-).debug; do nm $file; nm -D $file; done "
+			       "2>/dev/null | sed 's/@.*//' | awk 'NF == 3 { print \" \" $1, $3 }'",
+			       file, file);
+	return names;
+}
+
+/* Two names of one address: addr2line prefers the compiler's (__GI_eventfd), we the one that is
+ * exported (eventfd). */
+static bool are_aliases(const char *file, const char *ours, const char *theirs)
+{
+	_cleanup_(free) char *line = xasprintf(" %s\n", ours ? ours : "?");
+	const char *names = names_of(file);
+
+	for (const char *at = names; (at = strstr(at, line)); at++) {
+		const char *start = at;
+		_cleanup_(free) char *other = NULL;
+
+		while (start > names && start[-1] != '\n')
+			start--;
+		other = xasprintf("%.*s %s\n", (int)(at - start), start, theirs);
+		if (strstr(names, other))
+			return true;
+	}
+	return false;
+}
+
 static void compare_one(const char *file, uint64_t vaddr, const struct symbol *symbols,
 			uint32_t count, struct place *places, uint32_t places_n,
 			struct tally *tally, unsigned *reported)
@@ -152,7 +190,8 @@ static void compare_one(const char *file, uint64_t vaddr, const struct symbol *s
 			tally->symbol_for_inlined++;
 			continue;
 		}
-		if (!same_function(symbols[i].function, places[i].function)) {
+		if (!same_function(symbols[i].function, places[i].function) &&
+		    !are_aliases(file, symbols[i].function, places[i].function)) {
 			tally->function++;
 			what = "function";
 		} else if (!same_line(&symbols[i], &places[i])) {
