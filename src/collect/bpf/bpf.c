@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "collect/bpf/object.h"
+#include "collect/bpf/ring.h"
 #include "collect/bpf/shared.h"
 #include "collect/maps.h"
 #include "collect/start.h"
@@ -33,7 +34,7 @@ enum {
 
 struct collector {
 	struct bpf_object *object;
-	struct ring_buffer *ring;
+	struct ring ring;
 	struct bpf_link *links[8];
 	unsigned links_n;
 	int traced_fd;
@@ -152,15 +153,14 @@ static int attach_programs(struct collector *collector, struct error *error)
 	return 0;
 }
 
-static int receive(void *context, void *data, size_t bytes);
-
-static int open_ring(struct collector *collector, struct error *error)
+static int open_ring(struct collector *collector, size_t bytes, struct error *error)
 {
-	int fd = bpf_object__find_map_fd_by_name(collector->object, "ring");
+	int result =
+	    ring_init(&collector->ring, bpf_object__find_map_fd_by_name(collector->object, "ring"),
+		      bytes, error);
 
-	collector->ring = ring_buffer__new(fd, receive, collector, NULL);
-	if (!collector->ring)
-		return error_set_errno(error, -errno, "cannot map the BPF ring buffer");
+	if (result)
+		return result;
 	collector->counters = mmap(NULL, sizeof(*collector->counters), PROT_READ, MAP_SHARED,
 				   bpf_map__fd(find_map(collector->object, ".bss")), 0);
 	if (collector->counters == MAP_FAILED) {
@@ -184,7 +184,7 @@ static int bpf_create(const struct collector_options *options, struct collector 
 	collector = xcalloc(1, sizeof(*collector));
 	collector->traced_fd = -1;
 	collector->joined = xmalloc(EVENT_SIZE_MAX);
-	result = load(collector, options, error) ?: open_ring(collector, error) ?:
+	result = load(collector, options, error) ?: open_ring(collector, options->ring_bytes, error) ?:
 		 attach_programs(collector, error);
 	if (result) {
 		bpf_destroy(collector);
@@ -311,19 +311,18 @@ static void prefetch(const uint8_t *data, size_t bytes)
 		__builtin_prefetch(data + i);
 }
 
-static int receive(void *context, void *data, size_t bytes)
+static void receive(struct collector *collector, const void *data, size_t bytes)
 {
-	struct collector *collector = context;
 	const struct event_header *event = data;
 
 	prefetch(data, bytes);
 	if (!event_check(data, bytes))
-		return 0; /* our own program wrote it: cannot happen */
+		return; /* our own program wrote it: cannot happen */
 	if (event->type == EVENT_MAP && event->flags & BPF_MAP_PATH_REVERSED)
 		event = join_path(collector, data);
 	collector->sink->receive(collector->sink->context, event);
 	collector->events++;
-	return ++collector->batch >= BATCH_MAX ? -EAGAIN : 0;
+	collector->batch++;
 }
 
 static uint64_t now_ns(void)
@@ -350,14 +349,15 @@ static void tell_losses(struct collector *collector)
 }
 
 /* Everything that the ring holds, up to a batch. */
-static int drain(struct collector *collector, struct error *error)
+static void drain(struct collector *collector)
 {
-	int result = ring_buffer__consume(collector->ring);
+	const void *data;
+	size_t bytes;
 
-	if (result < 0 && result != -EAGAIN)
-		return error_set_errno(error, result, "cannot read the BPF ring buffer");
+	while (collector->batch < BATCH_MAX && (data = ring_next(&collector->ring, &bytes)))
+		receive(collector, data, bytes);
+	ring_release(&collector->ring);
 	tell_losses(collector);
-	return 0;
 }
 
 /*
@@ -366,7 +366,7 @@ static int drain(struct collector *collector, struct error *error)
  */
 static int wait_for_events(struct collector *collector, uint64_t until_ns)
 {
-	struct pollfd ring = {ring_buffer__epoll_fd(collector->ring), POLLIN, 0};
+	struct pollfd ring = {collector->ring.fd, POLLIN, 0};
 	uint64_t now = now_ns();
 	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
 
@@ -390,14 +390,11 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 		return -EINTR;
 	for (;;) {
 		bool over;
-		int result;
 
 		/* Who asks first and drains then misses nothing. */
 		wait_child(collector);
 		over = nothing_traced(collector) && (!collector->child || collector->child_waited);
-		result = drain(collector, error);
-		if (result)
-			return result;
+		drain(collector);
 		collector->busy = collector->batch && collector->batch < BATCH_MAX;
 		if (collector->batch)
 			return collector->batch;
@@ -431,7 +428,7 @@ static void bpf_destroy(struct collector *collector)
 	if (!collector)
 		return;
 	bpf_detach(collector);
-	ring_buffer__free(collector->ring);
+	ring_fini(&collector->ring);
 	if (collector->counters)
 		munmap((void *)collector->counters, sizeof(*collector->counters));
 	bpf_object__close(collector->object);
