@@ -26,7 +26,9 @@
 #include <time.h>
 
 enum {
-	NAP_NS = 1000000,      /* between two looks at the ring while events come */
+	NAP_NS = 1000000,
+	NAPS_MAX = 8,          /* at the most, between two looks at the ring while events come */
+	NAP_SHARE = 4,         /* of the ring that waits ends the naps */
 	IDLE_MS = 20,          /* while none come */
 	PREFETCH_BYTES = 2048, /* of the next record */
 	BATCH_MAX = 4096,      /* events that one poll hands over at the most */
@@ -361,9 +363,22 @@ static void drain(struct collector *collector)
 }
 
 /*
- * Waits for more. While events come, a nap: looking at the ring all the time would take its cache
- * lines away from the program that fills it. Returns -EINTR after a signal.
+ * While events come: naps until a good part of the ring is full, or some milliseconds are over. Who
+ * reads records that were just written takes their cache lines away from the CPU that writes more;
+ * a few megabytes later they have left its cache by themselves. Returns -EINTR after a signal.
  */
+static int nap(const struct collector *collector)
+{
+	for (int i = 0; i < NAPS_MAX; i++) {
+		if (nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL) < 0)
+			return -EINTR;
+		if (ring_waiting(&collector->ring) >= collector->ring.bytes / NAP_SHARE)
+			break;
+	}
+	return 0;
+}
+
+/* Waits for more, until a time. Returns -EINTR after a signal. */
 static int wait_for_events(struct collector *collector, uint64_t until_ns)
 {
 	struct pollfd ring = {collector->ring.fd, POLLIN, 0};
@@ -372,7 +387,7 @@ static int wait_for_events(struct collector *collector, uint64_t until_ns)
 
 	if (collector->busy) {
 		collector->busy = false;
-		return nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL) < 0 ? -EINTR : 0;
+		return nap(collector);
 	}
 	if (poll(&ring, 1, left_ms < IDLE_MS ? left_ms : IDLE_MS) < 0 && errno == EINTR)
 		return -EINTR;

@@ -72,3 +72,8 @@ const void *ring_next(struct ring *ring, size_t *bytes)
 			return header + BPF_RINGBUF_HDR_SZ;
 	}
 }
+
+size_t ring_waiting(const struct ring *ring)
+{
+	return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - ring->position;
+}

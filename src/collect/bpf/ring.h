@@ -34,4 +34,7 @@ const void *ring_next(struct ring *ring, size_t *bytes);
  * latest; it does so by itself after every 64th of the ring, when the next record is asked for. */
 void ring_release(struct ring *ring);
 
+/* Bytes that wait to be read, those under way included. */
+size_t ring_waiting(const struct ring *ring);
+
 #endif
