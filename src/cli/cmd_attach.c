@@ -7,18 +7,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { STEP_MS = 100 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 static void say_begin(const struct options *options, const struct session *session)
 {
@@ -32,12 +23,13 @@ static void say_begin(const struct options *options, const struct session *sessi
 /* Until the time is over, a signal came, or nothing is left to trace. */
 static void trace(const struct options *options, struct session *session)
 {
-	uint64_t until = options->duration_ns ? now_ns() + options->duration_ns : UINT64_MAX;
+	uint64_t until =
+	    options->duration_ns ? session_now_ns() + options->duration_ns : UINT64_MAX;
 	struct error error = {0};
 	bool from_terminal;
 
 	while (!signals_next(&from_terminal)) {
-		uint64_t now = now_ns();
+		uint64_t now = session_now_ns();
 		int result;
 
 		if (now >= until)
@@ -61,7 +53,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	    .collector = options->collector,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
-	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	    .ring_bytes = options->ring_bytes,
 	};
 	struct error error = {0};
 	struct session *session;
@@ -79,7 +71,10 @@ int command_attach(const struct options *options, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;
 	}
+	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
+	if (session_holds_targets(session))
+		signals_ignore_stops(); /* it would be the target that stands still */
 	result = session_attach(session, options->pid, &error);
 	if (result < 0) {
 		fprintf(stderr, "htrace: %s\n", error.message);

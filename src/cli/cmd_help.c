@@ -54,7 +54,7 @@ static void print_verb_bits(unsigned bits)
 static int print_table(void)
 {
 	for (const struct verb *verb = verbs; verb->name; verb++)
-		printf("verb\t%s\t%s\t%s\n", verb->name, verb->synopsis, verb->help);
+		printf("verb\t%s\thtrace %s\t%s\n", verb->name, verb->synopsis, verb->help);
 	for (const struct option_row *row = option_rows; row->name; row++) {
 		printf("option\t");
 		print_verb_bits(row->verbs);

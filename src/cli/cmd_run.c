@@ -13,7 +13,17 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { STEP_MS = 100, SAY_WAITING_NS = 1000000000 };
+enum {
+	STEP_MS = 100,
+	SAY_WAITING_NS = 1000 * 1000 * 1000,
+	STOP_WAIT_NS = 200 * 1000 * 1000,
+	CONTINUE_WAIT_NS = 500 * 1000 * 1000,
+};
+
+/* The program's last stop by job control: when it was seen, when it was over for us. 0: none. */
+struct stop {
+	uint64_t seen_ns, continued_ns;
+};
 
 /* The file that execvp would take, owned by the caller; NULL with *code set. */
 static char *find_program(const char *name, int *code)
@@ -99,14 +109,11 @@ static bool pass_on_signals(const struct session *session)
 /* Says once why htrace is still here; `since_ns` is when it was first seen to have to. */
 static void say_waiting(const struct session *session, uint64_t *since_ns)
 {
-	struct timespec now;
-	uint64_t now_ns;
+	uint64_t now_ns = session_now_ns();
 	int status;
 
 	if (*since_ns == UINT64_MAX || !session_child_ended(session, &status))
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
 	if (!*since_ns)
 		*since_ns = now_ns;
 	if (now_ns - *since_ns < SAY_WAITING_NS)
@@ -131,13 +138,45 @@ static int report(const struct options *options, struct session *session, uint64
 	return result;
 }
 
+/*
+ * ^Z signals the whole foreground group. Whether it stops is the program's decision, and only if it
+ * does shall the shell see a stop: ours, for we are its child. Until then the program may need us
+ * to serve it; what else is traced gets a moment to stop as well.
+ */
+static void follow_stop(const struct session *session, struct stop *stop)
+{
+	bool all = false, stopped = false;
+
+	if (!signals_stop_asked() && !stop->continued_ns)
+		return;
+	stopped = session_child_stopped(session, &all);
+	if (!stopped) {
+		*stop = (struct stop){0};
+	} else if (!signals_stop_asked()) {
+		/* The program did not get the SIGCONT that we got. */
+		if (session_now_ns() - stop->continued_ns < CONTINUE_WAIT_NS)
+			return;
+		kill(session_child(session), SIGCONT);
+		*stop = (struct stop){0};
+	} else {
+		if (!stop->seen_ns)
+			stop->seen_ns = session_now_ns();
+		if (!all && session_now_ns() - stop->seen_ns < STOP_WAIT_NS)
+			return;
+		signals_stop();
+		*stop = (struct stop){.continued_ns = session_now_ns()};
+	}
+}
+
 static int trace(const struct options *options, struct session *session)
 {
+	struct stop stop = {0};
 	struct error error = {0};
 	uint64_t leaks = 0, said_ns = 0;
 	int result, status = 0;
 
 	while (pass_on_signals(session)) {
+		follow_stop(session, &stop);
 		result = session_step(session, STEP_MS, &error);
 		if (result == -ECHILD)
 			break;
@@ -149,6 +188,7 @@ static int trace(const struct options *options, struct session *session)
 	}
 	session_reconcile(session);
 	session_stop(session);
+	signals_release_stops();
 	if (report(options, session, &leaks) < 0)
 		return EXIT_HTRACE_FAILED;
 	if (!session_child_ended(session, &status))
@@ -166,7 +206,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .collector = options->collector,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
-	    .ring_bytes = atoi(getenv("HTRACE_RING_BYTES") ?: "0"),
+	    .ring_bytes = options->ring_bytes,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};
@@ -185,7 +225,9 @@ int command_run(const struct options *options, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;
 	}
+	output_say_fallback(session_collector(session), session_fallback_reason(session));
 	signals_catch();
+	signals_catch_stops();
 	result = start(session, path, argv, argc, &error);
 	result = result ? start_failed(argv[0], result, &error) : trace(options, session);
 	session_free(session);

@@ -27,7 +27,8 @@ struct options {
 	uint32_t traces_max;
 	uint64_t duration_ns; /* 0: without end */
 	bool no_children;
-	int error_exitcode; /* -1: not given */
+	int error_exitcode;  /* -1: not given */
+	uint32_t ring_bytes; /* $HTRACE_RING_BYTES; 0: not given */
 	pid_t pid;          /* 0: not given */
 };
 

@@ -255,10 +255,26 @@ static int parse_one(const struct verb *verb, int argc, char **argv, struct opti
 	return row->set(out, value, error);
 }
 
+static int read_environment(struct options *options, struct error *error)
+{
+	const char *ring = getenv("HTRACE_RING_BYTES");
+	unsigned long long bytes;
+
+	if (!ring || !*ring)
+		return 0;
+	if (!parse_number(ring, 1 << 30, &bytes) || bytes < 4096 || bytes & (bytes - 1))
+		return error_set(error, -EINVAL,
+				 "HTRACE_RING_BYTES must be a power of two from 4096 to 1073741824, "
+				 "not '%s'",
+				 ring);
+	options->ring_bytes = bytes;
+	return 0;
+}
+
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
 		  struct error *error)
 {
-	int used = 0;
+	int used = 0, result;
 
 	*out = (struct options){
 	    .collector = "auto",
@@ -266,8 +282,11 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	    .traces_max = SESSION_TRACES_MAX,
 	    .error_exitcode = -1,
 	};
+	result = read_environment(out, error);
+	if (result)
+		return result;
 	while (used < argc && argv[used][0] == '-' && argv[used][1]) {
-		int taken, result;
+		int taken;
 
 		if (!strcmp(argv[used], "--"))
 			return used + 1;

@@ -80,6 +80,12 @@ void output_check(const struct options *options)
 		close(fd);
 }
 
+void output_say_fallback(const char *collector, const char *reason)
+{
+	if (reason)
+		fprintf(stderr, "htrace: collecting with %s: %s\n", collector, reason);
+}
+
 /* ---- progress ---- */
 
 static bool progress_shown;

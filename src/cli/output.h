@@ -13,6 +13,9 @@ int output_report(const struct options *options, const struct report *report, FI
 /* Says early that FILE cannot be written, before an hour of tracing. */
 void output_check(const struct options *options);
 
+/* Says that `collector` had to be taken, and why; nothing where `reason` is NULL. */
+void output_say_fallback(const char *collector, const char *reason);
+
 /* For symbolizer_new(): one line that is overwritten, on a terminal only. */
 void output_progress(void *context, const char *module_path);
 void output_progress_end(void);

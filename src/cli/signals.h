@@ -12,6 +12,19 @@ void signals_catch(void);
  */
 int signals_next(bool *from_terminal);
 
+/* SIGTSTP, SIGTTIN and SIGTTOU stop this process no more: the last of them is noted. */
+void signals_catch_stops(void);
+void signals_ignore_stops(void);
+
+/* Undoes signals_catch_stops(). */
+void signals_release_stops(void);
+
+/* The noted one, while it is not older than a few seconds; 0: none. */
+int signals_stop_asked(void);
+
+/* Stops this process as that signal would have; returns when it is continued. */
+void signals_stop(void);
+
 /* Ends this process as `signal` would have: for a program that died of it. No core is dumped. */
 void signals_die(int signal) __attribute__((noreturn));
 

@@ -44,6 +44,9 @@ struct collector; /* each implementation has its own */
 struct collector_ops {
 	const char *name; /* as in --collector= */
 
+	/* Targets stand still while this process is stopped. */
+	bool holds_targets;
+
 	/* Whether this machine and user permit it: 0, or why not. Must probe by doing. */
 	int (*create)(const struct collector_options *options, struct collector **out,
 		      struct error *error);
@@ -73,6 +76,10 @@ struct collector_ops {
 
 	/* True once the spawned child has ended and was waited for; its wait(2) status. */
 	bool (*child_ended)(const struct collector *collector, int *wait_status);
+
+	/* Whether the spawned child is stopped by job control, and with it (*all) whatever else is
+	 * traced. */
+	bool (*child_stopped)(const struct collector *collector, bool *all);
 
 	/* Stops tracing; targets run on as if they had never been traced. What was recorded before
 	 * can still be polled. */

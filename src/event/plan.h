@@ -18,7 +18,10 @@ enum {
 enum plan_when {
 	PLAN_ENTER = 1,        /* on entry, with a stack */
 	PLAN_LEAVE_OK = 2,     /* on return with result >= 0, with a stack */
-	PLAN_LEAVE_FAILED = 4, /* on return with result < 0, without a stack: it amends the ENTER */
+	PLAN_LEAVE_FAILED = 4, /* on return with result < 0, without a stack: it amends the ENTER.
+				  Of a call with an fd_arg only -EBADF does: a collector that knows
+				  on entry that the number is open, and stays so until the call
+				  looks at it, may leave the record out */
 	PLAN_LEAVE_EBADF = 8,  /* on return with -EBADF, with a stack: a bad reference */
 };
 
@@ -58,7 +61,9 @@ struct syscall_plan {
 	uint8_t guard;  /* enum plan_guard; it governs all of `when` but PLAN_LEAVE_EBADF */
 	uint8_t guard_arg;
 	uint32_t guard_value;
-	uint32_t out_offset; /* bytes */
+	uint16_t out_offset; /* bytes */
+	uint8_t fd_arg2;     /* another descriptor, where there is an fd_arg; or PLAN_NO_ARG */
+	uint8_t reserved;
 };
 
 struct plan_guard_value {

@@ -42,6 +42,13 @@ static inline int plan_no_descriptor(uint64_t arg)
 	return (int32_t)arg == -1 || (int32_t)arg == -100;
 }
 
+/* Whether no argument of the call could be a bad reference; a call without fd_arg is left alone. */
+static inline int plan_no_descriptors(const struct syscall_plan *call, const uint64_t args[6])
+{
+	return call->fd_arg < 6 && plan_no_descriptor(args[call->fd_arg]) &&
+	       (call->fd_arg2 >= 6 || plan_no_descriptor(args[call->fd_arg2]));
+}
+
 /* enum plan_when of this call; 0: it is not of interest. */
 static inline uint8_t plan_when_wanted(const struct plan *plan, uint32_t number,
 				       const uint64_t args[6])
@@ -57,7 +64,7 @@ static inline uint8_t plan_when_wanted(const struct plan *plan, uint32_t number,
 		return 0;
 	if (!plan_guard_passes(plan, number, call, args))
 		when &= PLAN_LEAVE_EBADF;
-	if (call->fd_arg < 6 && plan_no_descriptor(args[call->fd_arg]))
+	if (plan_no_descriptors(call, args))
 		when &= (uint8_t)~PLAN_LEAVE_EBADF;
 	return when;
 }

@@ -72,7 +72,7 @@ void fd_syscalls_plan(struct plan *out, bool bad_references)
 {
 	*out = (struct plan){0};
 	for (size_t i = 0; i < PLAN_SYSCALLS_MAX; i++)
-		out->calls[i].fd_arg = PLAN_NO_ARG;
+		out->calls[i].fd_arg = out->calls[i].fd_arg2 = PLAN_NO_ARG;
 	for (size_t i = 0; i < fd_syscalls_table_n; i++) {
 		const struct fd_syscall *row = &fd_syscalls_table[i];
 
@@ -84,6 +84,7 @@ void fd_syscalls_plan(struct plan *out, bool bad_references)
 		    .data = row->data,
 		    .data_arg = row->data_arg,
 		    .fd_arg = row->fd_arg,
+		    .fd_arg2 = row->fd_arg2,
 		    .guard = row->guard,
 		    .guard_arg = row->guard_arg,
 		    .guard_value = row->guard_value,

@@ -47,7 +47,7 @@ struct fd_syscall {
 	uint8_t out, out_arg;
 	uint8_t data, data_arg;
 	uint8_t guard, guard_arg;
-	uint32_t out_offset;
+	uint16_t out_offset;
 	uint32_t guard_value;
 };
 

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum doubt { DOUBT_NONE = 0, DOUBT_MISSING = 1, DOUBT_EXTRA = 2 };
+enum doubt { DOUBT_NONE = 0, DOUBT_MISSING = 1, DOUBT_EXTRA = 2, DOUBT_OTHER = 3 };
 
 struct comparing {
 	struct model *model;
@@ -44,12 +44,67 @@ static void fill_in(struct comparing *comparing, struct handle *handle,
 		handle_set_name(handle, truth->name, strlen(truth->name));
 }
 
+/* Types that no other kind of object has in /proc/PID/fd. */
+static bool is_definite(const char *type)
+{
+	static const char *const types[] = {"socket",	"pipe",	    "eventfd", "epoll",
+					    "timerfd", "signalfd", "inotify", "memfd"};
+
+	for (size_t i = 0; type && i < sizeof(types) / sizeof(*types); i++)
+		if (!strcmp(type, types[i]))
+			return true;
+	return false;
+}
+
+/* "socket:[1234]": the inode's number names the object, and is only known from /proc. */
+static bool names_object(const char *name)
+{
+	return name && (!strncmp(name, "socket:[", 8) || !strncmp(name, "pipe:[", 6));
+}
+
+/* After a loss, a number may stand for another object than the one whose opening was seen. */
+static bool is_other_object(const struct comparing *comparing, const struct handle *handle,
+			    const struct observed_handle *truth)
+{
+	if (!comparing->record->public.incomplete)
+		return false;
+	if (is_definite(handle->type) && is_definite(truth->type) &&
+	    strcmp(handle->type, truth->type))
+		return true;
+	return names_object(handle->name) && names_object(truth->name) &&
+	       strcmp(handle->name, truth->name);
+}
+
+/* Believed when found twice: the handle was closed and its number opened again, both unseen. */
+static void replace_unseen(struct comparing *comparing, struct handle *handle,
+			   const struct observed_handle *truth)
+{
+	struct handle_moment moment = {.time_ns = comparing->end_ns,
+				       .pid = comparing->record->public.pid,
+				       .tid = comparing->record->public.pid};
+
+	if (handle->doubt != DOUBT_OTHER) {
+		handle->doubt = DOUBT_OTHER;
+		comparing->differ++;
+		return;
+	}
+	handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN);
+	handle = handle_found(comparing->model, comparing->table, truth->number, ORIGIN_UNKNOWN,
+			      truth->type);
+	fill_in(comparing, handle, truth);
+	comparing->record->public.reconciled++;
+}
+
 static void compare_observed(struct comparing *comparing, const struct observed_handle *truth)
 {
 	struct handle *handle = handle_table_get(comparing->table, truth->number);
 
 	if (handle && handle->touched_ns >= comparing->begin_ns) {
 		comparing->differ++;
+		return;
+	}
+	if (handle && handle->open && is_other_object(comparing, handle, truth)) {
+		replace_unseen(comparing, handle, truth);
 		return;
 	}
 	if (handle && handle->open) {

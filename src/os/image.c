@@ -74,15 +74,26 @@ static int open_candidate(const char *path, const struct event_map *event, bool 
 	return take_fd(&fd);
 }
 
-static int open_mapped(const struct event_map *event, const char *path, char **why_not)
+/* The kernel's own links, which lead to files without a name too. map_files needs privileges. */
+static int open_by_link(const struct event_map *event)
 {
-	char *proc_path =
+	_cleanup_(free) char *mapping =
 	    xasprintf("/proc/%d/map_files/%llx-%llx", event->header.pid,
 		      (unsigned long long)event->start, (unsigned long long)event->end);
-	int fd = open_candidate(proc_path, event, true);
+	_cleanup_(free) char *exe = xasprintf("/proc/%d/exe", event->header.pid);
+	int fd = open_candidate(mapping, event, true);
+
+	if (fd < 0 && event->header.flags & EVENT_MAP_EXE)
+		fd = open_candidate(exe, event, true);
+	return fd;
+}
+
+static int open_mapped(const struct event_map *event, const char *path, char **why_not)
+{
+	int fd = open_by_link(event);
+	char *proc_path;
 	int reason;
 
-	free(proc_path);
 	if (fd >= 0)
 		return fd;
 	proc_path = xasprintf("/proc/%d/root%s", event->header.pid, path);

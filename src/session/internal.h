@@ -32,6 +32,7 @@ struct session {
 	const struct collector_ops *ops;
 	struct collector *collector;
 	char *fallback_reason;
+	bool fallback_is_news;
 	struct plan plan;
 	struct collector_options collector_options;
 
@@ -59,8 +60,6 @@ struct session {
 	struct snapshot snapshot;
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
-
-uint64_t session_now_ns(void);
 
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);

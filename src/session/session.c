@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,8 +40,10 @@ static int choose_collector(struct session *session, const char *wanted, struct 
 		}
 		if (!any)
 			return result;
+		/* That an ordinary user may not is no news; anything else is. */
 		free(session->fallback_reason);
 		session->fallback_reason = xstrdup(error->message);
+		session->fallback_is_news = result != -EPERM;
 	}
 	return error_set(error, -EPERM, "no collector can be used here: %s",
 			 session->fallback_reason ?: wanted);
@@ -105,7 +108,7 @@ const char *session_collector(const struct session *session)
 
 const char *session_fallback_reason(const struct session *session)
 {
-	return session->fallback_reason;
+	return session->fallback_is_news ? session->fallback_reason : NULL;
 }
 
 /* ---- attach ---- */
@@ -166,6 +169,20 @@ static void tell_own_tables(struct session *session, pid_t pid)
 	procfs_fds_fini(&threads);
 }
 
+/*
+ * Every file that targets execute is kept open. A program that we start has to be forked by then:
+ * it would inherit the limit.
+ */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int session_attach(struct session *session, pid_t pid, struct error *error)
 {
 	struct event_sink sink = {session_receive, session};
@@ -175,6 +192,7 @@ int session_attach(struct session *session, pid_t pid, struct error *error)
 
 	if (result)
 		return result;
+	raise_descriptor_limit();
 	target = xcalloc(1, sizeof(*target));
 	target->pid = pid;
 	target->space = address_space_new();
@@ -199,7 +217,10 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 	/* What it does not get is told apart by the bitmap that comes with its exec. */
 	session_observation_fini(&session->inherited);
 	session_observe(getpid(), &session->inherited);
-	return session->ops->spawn(session->collector, spawn, &session->child, error);
+	result = session->ops->spawn(session->collector, spawn, &session->child, error);
+	if (!result)
+		raise_descriptor_limit();
+	return result;
 }
 
 /* ---- going on ---- */
@@ -232,6 +253,16 @@ bool session_child_ended(const struct session *session, int *wait_status)
 pid_t session_child(const struct session *session)
 {
 	return session->child;
+}
+
+bool session_holds_targets(const struct session *session)
+{
+	return session->ops->holds_targets;
+}
+
+bool session_child_stopped(const struct session *session, bool *all)
+{
+	return session->child && session->ops->child_stopped(session->collector, all);
 }
 
 void session_snapshot(struct session *session)

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 enum {
-	SESSION_RING_BYTES = 64 << 20,
+	SESSION_RING_BYTES = 16 << 20,
 	SESSION_TRACES_MAX = 4096, /* as !htrace -enable does without a number */
 };
 
@@ -28,11 +28,15 @@ struct session_options {
 
 struct session;
 
+/* The time as events have it: CLOCK_MONOTONIC. */
+uint64_t session_now_ns(void);
+
 /* Chooses the collector and sets it up; nothing is traced yet. */
 int session_new(const struct session_options *options, struct session **out, struct error *error);
 void session_free(struct session *session); /* targets run on */
 
-/* The collector in use, and with "auto" why a better one is not (NULL: it is the best). */
+/* The collector in use, and with "auto" why a better one is not, where that is worth telling (NULL:
+ * it is the best, or the user is not permitted more). */
 const char *session_collector(const struct session *session);
 const char *session_fallback_reason(const struct session *session);
 
@@ -52,6 +56,12 @@ int session_step(struct session *session, int timeout_ms, struct error *error);
 /* The wait(2) status of the program that session_run() started, once it has ended. */
 bool session_child_ended(const struct session *session, int *wait_status);
 pid_t session_child(const struct session *session); /* 0: none */
+
+/* Whether targets stand still while this process is stopped. */
+bool session_holds_targets(const struct session *session);
+
+/* Whether that program is stopped by job control, and (*all) whatever would stand still is too. */
+bool session_child_stopped(const struct session *session, bool *all);
 
 /* The handles open now become the state that the report compares with. */
 void session_snapshot(struct session *session);

@@ -31,7 +31,8 @@ static void output_append(const char *text, size_t bytes, void *context)
 
 	if (bytes > TEXT_BYTES_MAX - output->bytes)
 		longjmp(output->too_long, 1);
-	memcpy(output->text + output->bytes, text, bytes);
+	if (bytes) /* the demanglers add nothing as (NULL, 0) */
+		memcpy(output->text + output->bytes, text, bytes);
 	output->bytes += bytes;
 }
 

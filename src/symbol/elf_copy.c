@@ -51,7 +51,7 @@ static bool is_wanted(const Elf64_Shdr *section, const char *name)
 static void copy_sections(struct copying *copying, const Elf64_Ehdr *header)
 {
 	struct elf_copy *copy = copying->copy;
-	const Elf64_Shdr *sections = (const Elf64_Shdr *)(copy->bytes + header->e_shoff);
+	const Elf64_Shdr *sections;
 	const char *names = NULL;
 	uint64_t count = header->e_shnum, names_index = header->e_shstrndx, names_bytes = 0;
 
@@ -59,6 +59,7 @@ static void copy_sections(struct copying *copying, const Elf64_Ehdr *header)
 	    header->e_shentsize != sizeof(*sections) ||
 	    copy->size - header->e_shoff < sizeof(*sections))
 		return;
+	sections = (const Elf64_Shdr *)(copy->bytes + header->e_shoff);
 	copy_part(copying, header->e_shoff, sizeof(*sections));
 	/* More than the header can count: the first section says how many. */
 	if (count == 0)

@@ -566,7 +566,7 @@ SELFCHECKS = [
 ] + [["workload_fd_tables", name] for name in (
     "dup2-free", "dup2-open", "dup2-equal", "dup3-free", "dup3-open", "dup3-equal", "close", "close-range",
     "close-range-unshare", "close-range-cloexec", "exec", "fioclex", "clone-files", "fork", "unshare-files",
-    "thread", "thread-own-table", "io-uring")]
+    "thread", "thread-own-table", "threads-own-table", "io-uring")]
 
 
 def selfcheck_one(folder, arguments, work):

@@ -38,7 +38,7 @@ def scenario(name, *arguments, **comparison):
 
 for plain in ("dup2-free", "dup2-open", "dup2-equal", "dup3-free", "dup3-open", "dup3-equal", "close",
               "close-range", "close-range-unshare", "close-range-cloexec", "exec", "fioclex", "clone-files",
-              "thread", "thread-own-table"):
+              "thread", "thread-own-table", "threads-own-table"):
     scenario(plain)
 scenario("fioclex", "then-exec")
 scenario("close-range-cloexec", "then-exec")

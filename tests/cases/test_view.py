@@ -224,6 +224,45 @@ def test_terminal(lab):
             terminal.close()
 
 
+def test_terminal_ignored_stop(lab):
+    """A program that ignores ^Z goes on: the shell sees no stop, and gets no prompt."""
+    if not os.path.exists("/bin/bash"):
+        raise harness.Skipped("no bash here")
+    script = "trap '' TSTP; echo ready; sleep 1; echo through; exit 3"
+    terminal = Terminal(lab)
+    try:
+        terminal.send(" ".join(lab.command("run", (), lab.path(".json"))) + f' -- /bin/sh -c "{script}"; echo status=$?\n')
+        terminal.expect("ready\r")
+        terminal.send("\x1a")
+        terminal.expect("through\r")
+        check("Stopped" not in terminal.text, terminal.text)
+        terminal.expect("status=3")
+    finally:
+        terminal.send("exit\n")
+        terminal.close()
+
+
+def test_continue_htrace_alone(lab):
+    """SIGCONT for htrace, which stands where the program would, reaches the program."""
+    if not os.path.exists("/bin/bash"):
+        raise harness.Skipped("no bash here")
+    terminal = Terminal(lab)
+    try:
+        terminal.send(" ".join(lab.command("run", (), lab.path(".json"))) +
+                      f" -- {lab.workload('workload_endings')} terminal\n")
+        terminal.expect("ready")
+        terminal.send("\x1a")
+        terminal.expect("Stopped")
+        terminal.send("kill -CONT $(jobs -p)\n")
+        terminal.expect("continued")
+        terminal.send("kill -INT $(jobs -p); wait; echo status=$?\n")
+        terminal.send("echo shell $((20+22))\n")
+        terminal.expect("shell 42")
+    finally:
+        terminal.send("exit\n")
+        terminal.close()
+
+
 def test_interrupt_goes_to_the_program(lab):
     """SIGINT to the whole group, as ^C does: the program decides, htrace reports."""
     out = lab.path(".out")

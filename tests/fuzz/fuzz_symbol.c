@@ -34,8 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	elf_file_read(module.fd, "fuzz", &module.elf, NULL);
 	symbols = module_symbols_new(finder, &module);
-	array_each(segment, &module.elf.segments)
-	{
+	array_each (segment, &module.elf.segments) {
 		uint64_t step = segment->memory_bytes / ADDRESSES + 1;
 
 		for (uint64_t i = 0; segment->executable && i < ADDRESSES; i++)

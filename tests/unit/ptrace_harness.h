@@ -53,7 +53,8 @@ static inline struct plan test_plan(void)
 	call[__NR_recvmsg] = (struct syscall_plan){
 	    .when = PLAN_LEAVE_OK | PLAN_LEAVE_EBADF, .data = PLAN_DATA_CONTROL, .data_arg = 1};
 	call[__NR_accept4] = (struct syscall_plan){.when = PLAN_LEAVE_OK | PLAN_LEAVE_EBADF};
-	call[__NR_read] = (struct syscall_plan){.when = PLAN_LEAVE_EBADF};
+	call[__NR_read] = (struct syscall_plan){.when = PLAN_LEAVE_EBADF, .fd_arg2 = PLAN_NO_ARG};
+	call[__NR_epoll_ctl] = (struct syscall_plan){.when = PLAN_LEAVE_EBADF, .fd_arg2 = 2};
 	call[__NR_clone] = (struct syscall_plan){.when = PLAN_LEAVE_OK,
 						 .fd_arg = PLAN_NO_ARG,
 						 .out = PLAN_OUT_INT,

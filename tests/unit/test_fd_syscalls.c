@@ -309,6 +309,8 @@ static void test_plan(void **state)
 	assert_int_equal(with_bad.calls[SYS_close].when, PLAN_ENTER | PLAN_LEAVE_FAILED);
 	assert_int_equal(plan.calls[SYS_read].when, 0);
 	assert_int_equal(with_bad.calls[SYS_read].when, PLAN_LEAVE_EBADF);
+	assert_int_equal(with_bad.calls[SYS_read].fd_arg2, PLAN_NO_ARG);
+	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg2, 2);
 	assert_int_equal(with_bad.calls[SYS_mmap].fd_arg, 4);
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg, 0);
 	assert_int_equal(with_bad.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_EBADF);

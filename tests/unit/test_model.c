@@ -50,10 +50,15 @@ static void op(int pid, int tid, uint32_t stack, struct handle_op op)
 	model_apply(model, &actor, &op);
 }
 
-static void open_(int pid, int tid, int number, uint32_t stack)
+static void open_typed(int pid, int tid, int number, uint32_t stack, const char *type)
 {
 	op(pid, tid, stack,
-	   (struct handle_op){.kind = HANDLE_OPEN, .number = number, .type = "file"});
+	   (struct handle_op){.kind = HANDLE_OPEN, .number = number, .type = type});
+}
+
+static void open_(int pid, int tid, int number, uint32_t stack)
+{
+	open_typed(pid, tid, number, stack, "file");
 }
 
 static void close_(int pid, int tid, int number, uint32_t stack)
@@ -439,6 +444,39 @@ static void test_observe(void **state)
 	assert_false(process->incomplete);
 }
 
+/* After a loss a number may stand for another object: its old stack must not be told for it. */
+static void test_observe_other_object(void **state)
+{
+	struct observed_handle memfd = {4, false, "memfd", "/memfd:x (deleted)"};
+	struct observed_handle first = {4, false, "socket", "socket:[1]"};
+	struct observed_handle second = {4, false, "socket", "socket:[2]"};
+
+	model_attach(model, 50, 0, now);
+	model_attached(model, 50);
+	open_typed(50, 50, 4, 5, "socket");
+	now += 10;
+	/* Nothing was lost: what was seen is believed. */
+	assert_int_equal(model_observe(model, 50, &memfd, 1, now, now + 1), 0);
+	assert_string_equal(get(50, 4)->type, "socket");
+	open_typed(50, 50, 4, 5, "socket");
+	now += 10;
+	assert_int_equal(model_observe(model, 50, &first, 1, now, now + 1), 0);
+	assert_int_equal(get(50, 4)->opened.stack_id, 5);
+	model_lost(model);
+	now += 10;
+	assert_int_equal(model_observe(model, 50, &second, 1, now, now + 1), 1);
+	assert_int_equal(get(50, 4)->opened.stack_id, 5); /* not before it was seen twice */
+	assert_int_equal(model_observe(model, 50, &second, 1, now, now + 1), 0);
+	assert_int_equal(get(50, 4)->origin, ORIGIN_UNKNOWN);
+	assert_int_equal(get(50, 4)->opened.stack_id, 0);
+	assert_string_equal(get(50, 4)->name, "socket:[2]");
+	model_lost(model);
+	now += 10;
+	model_observe(model, 50, &memfd, 1, now, now + 1);
+	model_observe(model, 50, &memfd, 1, now, now + 1);
+	assert_string_equal(get(50, 4)->type, "memfd");
+}
+
 /* A difference that comes and goes is no difference. */
 static void test_observe_flicker(void **state)
 {
@@ -486,6 +524,7 @@ int main(void)
 	    TEST(test_forgotten),
 	    TEST(test_memory),
 	    TEST(test_observe),
+	    TEST(test_observe_other_object),
 	    TEST(test_observe_flicker),
 	    TEST(test_unknown_process),
 	};

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -49,6 +51,73 @@ static int target_bad(int unused)
 		return 1;
 	close(fd);
 	return read(fd, &byte, 1) == -1 && errno == EBADF ? 0 : 2;
+}
+
+/* The second of two descriptors is the bad one; then it is none at all; then both are good. */
+static int target_bad_second(int unused)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int good = epoll_create1(0), fd = eventfd(1, 0);
+
+	(void)unused;
+	if (epoll_ctl(good, EPOLL_CTL_ADD, 99, &event) != -1 || errno != EBADF)
+		return 1;
+	if (epoll_ctl(good, EPOLL_CTL_ADD, -1, &event) != -1 || errno != EBADF)
+		return 2;
+	return epoll_ctl(good, EPOLL_CTL_ADD, fd, &event) != 0;
+}
+
+static pthread_barrier_t barrier;
+static volatile int contested;
+static atomic_int refused;
+
+static void *thread_closes(void *count)
+{
+	for (int i = 0; i < (int)(intptr_t)count; i++) {
+		if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+			contested = eventfd(0, 0);
+		pthread_barrier_wait(&barrier);
+		refused += close(contested) != 0;
+	}
+	return NULL;
+}
+
+/* Two threads close the same number at the same time: one of them fails. */
+static int target_contest(int count)
+{
+	pthread_t other;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	pthread_create(&other, NULL, thread_closes, (void *)(intptr_t)count);
+	thread_closes((void *)(intptr_t)count);
+	pthread_join(other, NULL);
+	return refused != count;
+}
+
+static void *thread_ends(void *unused)
+{
+	return unused;
+}
+
+static void *thread_of_its_own(void *unused)
+{
+	pthread_t inner;
+
+	if (unshare(CLONE_FILES) != 0 || eventfd(0, 0) < 0)
+		exit(1);
+	pthread_create(&inner, NULL, thread_ends, NULL);
+	pthread_join(inner, NULL);
+	return unused;
+}
+
+static int target_own_table(int unused)
+{
+	pthread_t thread;
+
+	(void)unused;
+	pthread_create(&thread, NULL, thread_of_its_own, NULL);
+	pthread_join(thread, NULL);
+	return eventfd(0, 0) < 0;
 }
 
 static void *thread_calls(void *count)
@@ -176,6 +245,18 @@ static void on_alternate(int number)
 {
 	(void)number;
 	close(eventfd(42, 0));
+}
+
+/* Stops itself while another thread runs. */
+static int target_stop(int unused)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, thread_calls, (void *)2000);
+	usleep(10000);
+	raise(SIGSTOP);
+	pthread_join(thread, NULL);
+	return unused;
 }
 
 static int target_alternate(int unused)
@@ -310,11 +391,15 @@ static const struct target targets[] = {
     {"kill", target_kill},
     {"calls", target_calls},
     {"bad", target_bad},
+    {"bad_second", target_bad_second},
+    {"contest", target_contest},
+    {"own_table", target_own_table},
     {"threads", target_threads},
     {"family", target_family},
     {"thread_exec", target_thread_exec},
     {"sigqueue", target_sigqueue},
     {"job_control", target_job_control},
+    {"stop", target_stop},
     {"alternate", target_alternate},
     {"map", target_map},
     {"pass", target_pass},
@@ -441,6 +526,69 @@ static void test_bad_reference(void **state)
 	fixture_free(fixture);
 }
 
+static void test_second_descriptor(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct event_syscall *event;
+
+	(void)state;
+	fixture_run(fixture, "bad_second", "0");
+	assert_exited(fixture, 0);
+	assert_int_equal(log_count(&fixture->log, EVENT_SYSCALL, __NR_epoll_ctl), 1);
+	event = log_first(&fixture->log, EVENT_SYSCALL, __NR_epoll_ctl);
+	assert_int_equal(event->result, -EBADF);
+	assert_int_equal(event->args[2], 99);
+	fixture_free(fixture);
+}
+
+/* Every close that fails is told, though its number was open when it began. */
+static void test_contested_closes(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct event_syscall *event;
+	size_t at = 0, failed = 0;
+
+	(void)state;
+	fixture_run(fixture, "contest", "300");
+	assert_exited(fixture, 0);
+	while ((event = log_next(&fixture->log, &at, EVENT_SYSCALL, __NR_close)))
+		failed += event->phase == EVENT_LEAVE && event->result == -EBADF;
+	assert_int_equal(failed, 300);
+	fixture_free(fixture);
+}
+
+/* The thread that unshares, and the one that it makes, begin and end before the process does. */
+static void test_own_table(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	const struct log *log = &fixture->log;
+	struct event_fork *outer, *inner;
+	struct event_exit *event;
+	size_t at = 0, end = 0;
+	pid_t pid;
+
+	(void)state;
+	pid = fixture_run(fixture, "own_table", "0");
+	assert_exited(fixture, 0);
+	outer = log_next(log, &at, EVENT_FORK, 0);
+	inner = log_next(log, &at, EVENT_FORK, 0);
+	assert_int_equal(outer->header.tid, pid);
+	assert_int_equal(outer->header.flags & EVENT_FORK_THREAD, EVENT_FORK_THREAD);
+	assert_int_equal(inner->header.tid, outer->child_tid);
+	assert_int_equal(inner->header.flags & EVENT_FORK_FILES, EVENT_FORK_FILES);
+	event = log_next(log, &end, EVENT_EXIT, 0);
+	assert_int_equal(event->header.tid, inner->child_tid);
+	assert_int_equal(event->header.flags, 0);
+	event = log_next(log, &end, EVENT_EXIT, 0);
+	assert_int_equal(event->header.tid, outer->child_tid);
+	assert_int_equal(event->header.flags, 0);
+	event = log_next(log, &end, EVENT_EXIT, 0);
+	assert_int_equal(event->header.tid, pid);
+	assert_int_equal(event->header.flags, EVENT_EXIT_PROCESS);
+	assert_null(log_next(log, &end, EVENT_EXIT, 0));
+	fixture_free(fixture);
+}
+
 static void test_threads(void **state)
 {
 	struct fixture *fixture = fixture_new(true);
@@ -559,6 +707,30 @@ static void test_job_control(void **state)
 	(void)state;
 	fixture_run(fixture, "job_control", "0");
 	assert_exited(fixture, 0);
+	fixture_free(fixture);
+}
+
+static void test_child_stopped(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	pid_t pid = fixture_spawn(fixture, "stop", "4");
+	int64_t deadline = now_ms() + PATIENCE_MS;
+	bool all = false;
+
+	(void)state;
+	assert_false(collector_ptrace.child_stopped(fixture->collector, &all));
+	while (!collector_ptrace.child_stopped(fixture->collector, &all)) {
+		assert_true(now_ms() < deadline);
+		fixture_poll(fixture, 10);
+	}
+	assert_true(all);
+	fixture_poll(fixture, 50);
+	assert_true(collector_ptrace.child_stopped(fixture->collector, &all));
+	kill(pid, SIGCONT);
+	fixture_drain(fixture);
+	assert_false(collector_ptrace.child_stopped(fixture->collector, &all));
+	assert_true(collector_ptrace.child_ended(fixture->collector, &fixture->status));
+	assert_exited(fixture, 4);
 	fixture_free(fixture);
 }
 
@@ -766,16 +938,29 @@ static void test_poll_waits(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_status),          cmocka_unit_test(test_no_program),
-	    cmocka_unit_test(test_calls),           cmocka_unit_test(test_bad_reference),
-	    cmocka_unit_test(test_threads),         cmocka_unit_test(test_family),
-	    cmocka_unit_test(test_no_children),     cmocka_unit_test(test_thread_exec),
-	    cmocka_unit_test(test_sigqueue),        cmocka_unit_test(test_job_control),
-	    cmocka_unit_test(test_alternate_stack), cmocka_unit_test(test_maps),
-	    cmocka_unit_test(test_control),         cmocka_unit_test(test_exit_descriptors),
-	    cmocka_unit_test(test_poll_waits),      cmocka_unit_test(test_deep_stack),
-	    cmocka_unit_test(test_storm),           cmocka_unit_test(test_foreign_program),
+	    cmocka_unit_test(test_status),
+	    cmocka_unit_test(test_no_program),
+	    cmocka_unit_test(test_calls),
+	    cmocka_unit_test(test_bad_reference),
+	    cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_family),
+	    cmocka_unit_test(test_no_children),
+	    cmocka_unit_test(test_thread_exec),
+	    cmocka_unit_test(test_sigqueue),
+	    cmocka_unit_test(test_job_control),
+	    cmocka_unit_test(test_alternate_stack),
+	    cmocka_unit_test(test_maps),
+	    cmocka_unit_test(test_control),
+	    cmocka_unit_test(test_exit_descriptors),
+	    cmocka_unit_test(test_poll_waits),
+	    cmocka_unit_test(test_deep_stack),
+	    cmocka_unit_test(test_storm),
+	    cmocka_unit_test(test_foreign_program),
 	    cmocka_unit_test(test_tracer_killed),
+	    cmocka_unit_test(test_second_descriptor),
+	    cmocka_unit_test(test_contested_closes),
+	    cmocka_unit_test(test_own_table),
+	    cmocka_unit_test(test_child_stopped),
 	};
 
 	run_as_target(argc, argv, targets);

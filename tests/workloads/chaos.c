@@ -7,8 +7,7 @@
  * The kernel hands out low numbers; dup2, dup3 and close_range work on a range of high numbers of
  * the thread's own. Children that are forked in the middle, and programs that they execute, tell
  * what /proc/self/fd shows, with the function for the numbers of the thread that forked them.
- * With CHAOS_PAUSE_US set every thread pauses after each operation. With CHAOS_GATE set it waits
- * for a byte on standard input first, so that it can be attached to.
+ * With CHAOS_GATE set it waits for a byte on standard input first, so that it can be attached to.
  */
 #include "workload.h"
 
@@ -48,7 +47,6 @@ extern char **environ;
 
 static atomic_int owner[TRUTH_NUMBERS_MAX];
 static struct chaos_thread threads[THREADS_MAX];
-static useconds_t pause_us;
 
 static uint32_t pick(struct chaos_thread *self, uint32_t below)
 {
@@ -368,11 +366,8 @@ static void *run_thread(void *argument)
 	struct chaos_thread *self = argument;
 
 	chaos_thread_sockets(self);
-	for (long i = 0; i < self->operations; i++) {
+	for (long i = 0; i < self->operations; i++)
 		step(self);
-		if (pause_us > 0)
-			usleep(pause_us);
-	}
 	return NULL;
 }
 
@@ -409,8 +404,6 @@ int main(int argc, char **argv)
 	int processes = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 4;
 	char byte;
 
-	if (getenv("CHAOS_PAUSE_US") != NULL)
-		pause_us = (useconds_t)atoi(getenv("CHAOS_PAUSE_US"));
 	fprintf(stderr, "chaos: seed %llu, %ld operations\n", (unsigned long long)seed, operations);
 	check(threads_n > 0 && threads_n <= THREADS_MAX && processes > 0, "arguments");
 	read_truth(0); /* what was inherited */

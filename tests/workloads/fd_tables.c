@@ -276,6 +276,44 @@ static void thread_own_table(char **argv)
 	event_second();
 }
 
+static pthread_barrier_t unshared, opened;
+
+static void *inner_opens(void *argument)
+{
+	pthread_barrier_wait(&opened);
+	for (int i = 0; i < 3; i++)
+		if (eventfd(0, 0) < 0)
+			exit(97);
+	return argument;
+}
+
+static void *outer_unshares(void *argument)
+{
+	pthread_t inner;
+
+	if (unshare(CLONE_FILES) != 0)
+		exit(97);
+	pthread_barrier_wait(&unshared);
+	pthread_create(&inner, NULL, inner_opens, NULL);
+	pthread_join(inner, NULL);
+	return argument;
+}
+
+/* A thread shares the table of the thread that made it: its numbers are none of the others'. */
+static void threads_own_table(char **argv)
+{
+	pthread_t id;
+
+	pthread_barrier_init(&unshared, NULL, 2);
+	pthread_barrier_init(&opened, NULL, 2);
+	event_first();
+	pthread_create(&id, NULL, outer_unshares, NULL);
+	pthread_barrier_wait(&unshared);
+	event_second();
+	pthread_barrier_wait(&opened);
+	pthread_join(id, NULL);
+}
+
 /* openat by io_uring: no system call of the process opens it. */
 static void ring_open(int ring, const struct io_uring_params *params)
 {
@@ -347,6 +385,7 @@ static const struct {
     {"unshare-files", fork_unshare},
     {"thread", thread},
     {"thread-own-table", thread_own_table},
+    {"threads-own-table", threads_own_table},
     {"io-uring", io_uring_openat},
     {"after-exec", after_exec},
 };

@@ -29,21 +29,33 @@ static __always_inline void data_submit(struct event_data *event, u32 bytes)
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-enum { DATA_PATH_ROOM = 512, DATA_CONTROL_ROOM = 4096, MMSGHDR_BYTES = 64, MESSAGES_MAX = 64 };
+enum {
+	PATH_ROOM = 512,
+	PATH_ROOM_SMALL = 64,
+	CONTROL_ROOM = 8192,
+	CONTROL_ROOM_SMALL = 256, /* some descriptors in one message */
+	MMSGHDR_BYTES = 64,
+	MESSAGES_MAX = 64,
+};
 
-static __always_inline void data_path(u64 address)
+static __always_inline bool path_record(u64 address, const u32 room, bool may_cut)
 {
-	struct event_data *event = data_reserve(EVENT_DATA_PATH, DATA_PATH_ROOM);
+	struct event_data *event = data_reserve(EVENT_DATA_PATH, room);
 	long bytes;
 
 	if (!event)
-		return;
-	bytes = bpf_probe_read_user_str(event->bytes, DATA_PATH_ROOM, (void *)address);
+		return true;
+	bytes = bpf_probe_read_user_str(event->bytes, room, (void *)address);
+	if (bytes == room && !may_cut) {
+		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+		return false;
+	}
 	if (bytes < 1)
 		bytes = 1;
-	if (bytes == DATA_PATH_ROOM)
+	if (bytes == room)
 		event->header.flags = EVENT_DATA_CUT;
 	data_submit(event, bytes - 1);
+	return true;
 }
 
 /* struct msghdr (64-bit): name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40. */
@@ -51,18 +63,52 @@ struct message_header {
 	u64 name, name_bytes, iov, iov_n, control, control_bytes, flags;
 };
 
+/* Control bytes of one message, with room for the next one's alignment; 0: none. */
+static __always_inline u64 control_bytes(u64 address, struct message_header *header)
+{
+	if (bpf_probe_read_user(header, sizeof(*header), (void *)address) || !header->control)
+		return 0;
+	return (header->control_bytes + 7) & ~7ull;
+}
+
+static __always_inline void control_record(u64 from, u64 bytes, const u32 room)
+{
+	struct event_data *event = data_reserve(EVENT_DATA_CONTROL, room);
+
+	if (!event)
+		return;
+	barrier_var(bytes); /* or the compiler drops the check that the verifier wants to see */
+	if (bytes > room || bpf_probe_read_user(event->bytes, bytes, (void *)from)) {
+		event->header.flags = EVENT_DATA_CUT;
+		bytes = 0;
+	}
+	data_submit(event, bytes);
+}
+
+/* False: there were no control bytes. */
+static __always_inline bool data_control(u64 address)
+{
+	struct message_header header = {0};
+	u64 bytes = control_bytes(address, &header);
+
+	if (!bytes)
+		return false;
+	if (bytes <= CONTROL_ROOM_SMALL)
+		control_record(header.control, bytes, CONTROL_ROOM_SMALL);
+	else
+		control_record(header.control, bytes, CONTROL_ROOM);
+	return true;
+}
+
 /* Appends one message's control bytes; `used` is what is in `event` already. */
 static __always_inline u32 control_append(struct event_data *event, u32 used, u64 address)
 {
 	struct message_header header = {0};
-	u64 bytes;
+	u64 bytes = control_bytes(address, &header);
 
-	if (bpf_probe_read_user(&header, sizeof(header), (void *)address))
+	if (!bytes)
 		return used;
-	bytes = (header.control_bytes + 7) & ~7ull; /* the next cmsghdr is aligned */
-	if (!header.control || !bytes)
-		return used;
-	if (used > DATA_CONTROL_ROOM || bytes > DATA_CONTROL_ROOM) {
+	if (used > CONTROL_ROOM / 2 || bytes > CONTROL_ROOM / 2) {
 		event->header.flags |= EVENT_DATA_CUT;
 		return used;
 	}
@@ -71,19 +117,14 @@ static __always_inline u32 control_append(struct event_data *event, u32 used, u6
 	return used + bytes;
 }
 
-/* False: there were no control bytes. */
-static __always_inline bool data_control(u64 address, u32 messages)
+/* The control bytes of all messages; false: there were none. */
+static __always_inline bool data_control_vector(u64 address, u32 messages)
 {
-	struct event_data *event =
-	    bpf_ringbuf_reserve(&ring, sizeof(*event) + 2 * DATA_CONTROL_ROOM, 0);
+	struct event_data *event = data_reserve(EVENT_DATA_CONTROL, CONTROL_ROOM);
 	u32 used = 0;
 
-	if (!event) {
-		lost();
+	if (!event)
 		return true;
-	}
-	header_fill(&event->header, EVENT_DATA, sizeof(*event));
-	event->kind = EVENT_DATA_CONTROL;
 	for (u32 i = 0; i < MESSAGES_MAX; i++) {
 		if (i >= messages)
 			break;
@@ -107,12 +148,13 @@ static __always_inline bool data_record(struct pt_regs *regs,
 
 	switch (plan->data) {
 	case PLAN_DATA_PATH:
-		data_path(address);
+		if (!path_record(address, PATH_ROOM_SMALL, false))
+			path_record(address, PATH_ROOM, true);
 		return true;
 	case PLAN_DATA_CONTROL:
-		return data_control(address, 1);
+		return data_control(address);
 	case PLAN_DATA_CONTROL_VECTOR:
-		return data_control(address, result);
+		return data_control_vector(address, result);
 	default:
 		return true;
 	}
@@ -153,6 +195,8 @@ static __always_inline void data_fds(struct task_struct *task, s32 tid)
 	max_fds = BPF_CORE_READ(table, max_fds);
 	if (max_fds <= 512)
 		fds_copy(table, max_fds, 64, tid);
+	else if (max_fds <= 4096)
+		fds_copy(table, max_fds, 512, tid);
 	else if (max_fds <= 64 * 1024)
 		fds_copy(table, max_fds, 8 * 1024, tid);
 	else

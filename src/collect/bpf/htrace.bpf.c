@@ -112,8 +112,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	/* The tracepoint runs in the parent, whatever the parent of the child will be. */
 	if (child->tgid == parent->tgid) {
 		event.header.flags |= EVENT_FORK_THREAD;
-		if (same_files)
-			return 0;
 	} else {
 		if (!config.follow_children)
 			return 0;
@@ -166,11 +164,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct signal_struct *signal = task->signal;
 	u32 tgid = task->tgid;
 	bool last = signal->live.counter == 0;
-	struct files_struct *files = task->files;
 
 	if (!is_traced(tgid))
-		return 0;
-	if (!last && (!files || files->count.counter > 1))
 		return 0;
 	header_fill(&event.header, EVENT_EXIT, sizeof(event));
 	if (last) {
@@ -179,9 +174,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
 				   ? signal->group_exit_code
 				   : task->group_leader->exit_code;
 		bpf_map_delete_elem(&traced, &tgid);
+		data_fds(task, event.header.tid);
 	}
-	data_fds(task, event.header.tid);
-	if (bpf_ringbuf_output(&ring, &event, sizeof(event), BPF_RB_FORCE_WAKEUP))
+	if (bpf_ringbuf_output(&ring, &event, sizeof(event),
+			       last ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
 		lost();
 	return 0;
 }

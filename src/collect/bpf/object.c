@@ -2,6 +2,6 @@
 #include "collect/bpf/object.h"
 
 _Alignas(16) const uint8_t bpf_object[] = {
-#include "bpf_object.inc"
+#include "collect/bpf_object.inc"
 };
 const size_t bpf_object_bytes = sizeof(bpf_object);

@@ -215,18 +215,29 @@ static __always_inline void record(struct sample *sample)
 	bytes = sample->end > sp ? sample->end - sp : 0;
 	if (bytes > config.stack_bytes_max)
 		bytes = config.stack_bytes_max;
+	/* The ring gives out constant sizes only: the smallest that fits. */
 	if (bytes <= 512)
 		record_with(sample, 512);
 	else if (bytes <= 1024)
 		record_with(sample, 1024);
+	else if (bytes <= 1536)
+		record_with(sample, 1536);
 	else if (bytes <= 2048)
 		record_with(sample, 2048);
+	else if (bytes <= 3072)
+		record_with(sample, 3072);
 	else if (bytes <= 4096)
 		record_with(sample, 4096);
+	else if (bytes <= 6144)
+		record_with(sample, 6144);
 	else if (bytes <= 8192)
 		record_with(sample, 8192);
+	else if (bytes <= 12288)
+		record_with(sample, 12288);
 	else if (bytes <= 16384)
 		record_with(sample, 16384);
+	else if (bytes <= 24576)
+		record_with(sample, 24576);
 	else if (bytes <= 32768)
 		record_with(sample, 32768);
 	else

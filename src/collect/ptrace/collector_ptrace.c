@@ -38,6 +38,27 @@ static bool ptrace_child_ended(const struct collector *collector, int *wait_stat
 	return collector->child_ended;
 }
 
+static bool ptrace_child_stopped(const struct collector *collector, bool *all)
+{
+	bool child = false;
+
+	*all = true;
+	map_each (entry, &collector->tracees) {
+		const struct tracee *tracee = (struct tracee *)(uintptr_t)entry->value;
+		bool of_child = tracee->process && tracee->process->pid == collector->spawned;
+
+		if (tracee->exiting)
+			continue;
+		if (tracee->state != TRACEE_LISTENING) {
+			*all = false;
+			if (of_child)
+				return false;
+		}
+		child |= of_child;
+	}
+	return child;
+}
+
 static void ptrace_stats(const struct collector *collector, struct collector_stats *out)
 {
 	*out = collector->stats;
@@ -93,11 +114,13 @@ static void ptrace_destroy(struct collector *collector)
 
 const struct collector_ops collector_ptrace = {
     .name = "ptrace",
+    .holds_targets = true,
     .create = ptrace_create,
     .attach = ptrace_attach,
     .spawn = ptrace_spawn,
     .poll = ptrace_poll,
     .child_ended = ptrace_child_ended,
+    .child_stopped = ptrace_child_stopped,
     .detach = ptrace_detach,
     .stats = ptrace_stats,
     .destroy = ptrace_destroy,

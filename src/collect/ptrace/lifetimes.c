@@ -76,7 +76,10 @@ void lifetime_record_fork(struct collector *collector, pid_t pid, pid_t tid, pid
 	struct event_fork *event;
 	size_t count;
 
-	if (fds_bitmap(child_tid, &words, &count))
+	/* What all threads share is no news; that there is one more of them is, where the parent
+	 * has a table of its own. */
+	if (!(flags & EVENT_FORK_THREAD && flags & EVENT_FORK_FILES) &&
+	    fds_bitmap(child_tid, &words, &count))
 		fds_record(collector, pid, tid, words, count);
 	event = outbox_begin(&collector->outbox, EVENT_FORK, pid, tid, sizeof(*event), 0);
 	event->header.flags = flags;
@@ -109,7 +112,7 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 	pid_t tid = tracee_event_message(parent);
 	uint16_t flags = fork_flags(parent, tid, event);
 	struct tracee *child = tracee_find(collector, tid);
-	bool thread = flags & EVENT_FORK_THREAD, stopped, told;
+	bool thread = flags & EVENT_FORK_THREAD, stopped;
 
 	if (tid <= 0)
 		return;
@@ -117,9 +120,9 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 		child = tracee_add(collector, tid, NULL);
 	if (child->process)
 		return; /* held too long, and let go already */
-	/* A plain thread is no news: it goes on whenever its first stop comes. */
-	told = !thread || !(flags & EVENT_FORK_FILES);
-	stopped = told ? wait_first_stop(collector, child) : child->state == TRACEE_STOPPED;
+	/* A plain thread has nothing to be looked at: it goes on whenever its first stop comes. */
+	stopped = thread && flags & EVENT_FORK_FILES ? child->state == TRACEE_STOPPED
+						     : wait_first_stop(collector, child);
 	child = tracee_find(collector, tid);
 	if (!child)
 		return; /* killed before it ran */
@@ -133,7 +136,9 @@ void lifetime_fork(struct collector *collector, struct tracee *parent, int event
 	tracee_join(child,
 		    thread ? parent->process : child_process(collector, parent->process, tid));
 	memcpy(child->ranges, parent->ranges, sizeof(child->ranges));
-	if (told && !child->process->muted)
+	if (!thread && flags & EVENT_FORK_FILES)
+		parent->process->shares_table = child->process->shares_table = true;
+	if (!child->process->muted)
 		lifetime_record_fork(collector, parent->process->pid, parent->tid,
 				     child->process->pid, tid, flags);
 	if (stopped)
@@ -173,7 +178,8 @@ void lifetime_exec(struct collector *collector, struct tracee *tracee)
 
 	leave_one_thread(collector, process, tracee->tid);
 	process->threads = process->alive = 1;
-	process->exit_fds_known = false;
+	process->exit_tid = 0;
+	process->shares_table = false;
 	process->foreign = is_foreign(tracee);
 	tracee->exiting = false;
 	memset(tracee->ranges, 0, sizeof(tracee->ranges));
@@ -204,24 +210,41 @@ void lifetime_exit_begins(struct collector *collector, struct tracee *tracee)
 	array_fini(&process->exit_fds);
 	process->exit_fds.data = words;
 	process->exit_fds.count = process->exit_fds.capacity = count;
-	process->exit_fds_known = true;
+	process->exit_tid = tracee->tid;
+}
+
+static void record_exit(struct collector *collector, pid_t pid, pid_t tid, uint16_t flags,
+			int status)
+{
+	struct event_exit *event;
+
+	event = outbox_begin(&collector->outbox, EVENT_EXIT, pid, tid, sizeof(*event), 0);
+	event->header.flags = flags;
+	event->status = status;
+	outbox_end(&collector->outbox, sizeof(*event));
+}
+
+/* The leader's end is told last, when all other threads are gone: wait(2). The process's end is in
+ * the name of the thread that was the last to exit, for its table was read. */
+static void tell_end(struct collector *collector, const struct process *process, pid_t tid,
+		     int status)
+{
+	if (tid != process->pid && process->threads > 1) {
+		if (tid != process->exit_tid)
+			record_exit(collector, process->pid, tid, 0, 0);
+		return;
+	}
+	if (process->exit_tid) {
+		tid = process->exit_tid;
+		fds_record(collector, process->pid, tid, process->exit_fds.data,
+			   process->exit_fds.count);
+	}
+	record_exit(collector, process->pid, tid, EVENT_EXIT_PROCESS, status);
 }
 
 void lifetime_ended(struct collector *collector, struct tracee *tracee, int status)
 {
-	struct process *process = tracee->process;
-	struct event_exit *event;
-
-	/* The leader's end is told last, when all other threads are gone: wait(2). */
-	if (process && (tracee->tid == process->pid || process->threads == 1) && !process->muted) {
-		if (process->exit_fds_known)
-			fds_record(collector, process->pid, tracee->tid, process->exit_fds.data,
-				   process->exit_fds.count);
-		event = outbox_begin(&collector->outbox, EVENT_EXIT, process->pid, tracee->tid,
-				     sizeof(*event), 0);
-		event->header.flags = EVENT_EXIT_PROCESS;
-		event->status = status;
-		outbox_end(&collector->outbox, sizeof(*event));
-	}
+	if (tracee->process && !tracee->process->muted)
+		tell_end(collector, tracee->process, tracee->tid, status);
 	tracee_remove(collector, tracee);
 }

@@ -86,7 +86,8 @@ static void emit_call(struct seccomp_filter *filter, const struct plan *plan, ui
 	}
 	if (call->when & ~PLAN_LEAVE_EBADF)
 		emit_guard(filter, plan, number);
-	if (call->when & PLAN_LEAVE_EBADF && call->fd_arg < 6) {
+	/* With two descriptors the tracer looks whether both of them are none. */
+	if (call->when & PLAN_LEAVE_EBADF && call->fd_arg < 6 && call->fd_arg2 >= 6) {
 		emit_load_arg(filter, call->fd_arg);
 		emit_unless_skip(filter, BPF_JEQ, (uint32_t)NO_DESCRIPTOR);
 		emit_return(filter, SECCOMP_RET_ALLOW);

@@ -27,6 +27,38 @@ static bool makes_code(uint64_t number, const uint64_t args[6])
 	       args[2] & PROT_EXEC;
 }
 
+static bool may_be_bad(struct collector *collector, const struct tracee *tracee, uint8_t arg,
+		       const uint64_t args[6])
+{
+	return arg < 6 && !plan_no_descriptor(args[arg]) &&
+	       !fds_is_open(collector, tracee, (int32_t)args[arg]);
+}
+
+/* Nobody else can close a number between the entry of a call and the call. */
+static bool has_table_alone(const struct process *process)
+{
+	return process->alive == 1 && !process->shares_table;
+}
+
+/*
+ * `wanted` without the return of a call that is recorded only where its descriptors are not open:
+ * the kernel can say now that they are, which is cheaper than a second stop.
+ */
+static uint8_t skip_return(struct collector *collector, const struct tracee *tracee,
+			   const struct syscall_plan *call, const uint64_t args[6], uint8_t wanted)
+{
+	if (call->fd_arg >= 6 || wanted & PLAN_LEAVE_OK)
+		return wanted;
+	if (wanted & PLAN_LEAVE_FAILED &&
+	    (!has_table_alone(tracee->process) ||
+	     !fds_is_open(collector, tracee, (int32_t)args[call->fd_arg])))
+		return wanted;
+	if (wanted & PLAN_LEAVE_EBADF && (may_be_bad(collector, tracee, call->fd_arg, args) ||
+					  may_be_bad(collector, tracee, call->fd_arg2, args)))
+		return wanted;
+	return wanted & PLAN_ENTER;
+}
+
 static void handle_entry(struct collector *collector, struct tracee *tracee, uint32_t arch,
 			 uint64_t number, const uint64_t args[6])
 {
@@ -36,11 +68,8 @@ static void handle_entry(struct collector *collector, struct tracee *tracee, uin
 	tracee->wanted = 0;
 	if (tracee->process->muted || arch != AUDIT_ARCH_X86_64 || number >= PLAN_SYSCALLS_MAX)
 		return;
-	wanted = plan_when_wanted(plan, number, args);
-	/* Only a bad reference would be of interest: the kernel can say now that it is none. */
-	if (wanted == PLAN_LEAVE_EBADF && plan->calls[number].fd_arg < 6 &&
-	    fds_is_open(collector, tracee, (int32_t)args[plan->calls[number].fd_arg]))
-		wanted = 0;
+	wanted = skip_return(collector, tracee, &plan->calls[number], args,
+			     plan_when_wanted(plan, number, args));
 	if (makes_code(number, args))
 		wanted |= WANT_MAPS;
 	if (!wanted)

@@ -33,14 +33,15 @@ struct known_mapping {
 
 struct process {
 	pid_t pid;
-	uint32_t threads; /* tracees of it */
-	uint32_t alive;   /* of these, those that have not begun to exit */
-	bool filtered;    /* calls stop by our seccomp filter; without a tracer they would fail */
-	bool muted;       /* traced only because of that filter: nothing is recorded */
-	bool foreign;     /* not x86-64 */
+	uint32_t threads;  /* tracees of it */
+	uint32_t alive;    /* of these, those that have not begun to exit */
+	bool filtered;     /* calls stop by our seccomp filter; without a tracer they would fail */
+	bool muted;        /* traced only because of that filter: nothing is recorded */
+	bool foreign;      /* not x86-64 */
+	bool shares_table; /* with another process (CLONE_FILES) */
 	ARRAY(struct known_mapping) mappings;
 	ARRAY(uint64_t) exit_fds; /* bitmap of what was open when the last thread began to exit */
-	bool exit_fds_known;
+	pid_t exit_tid;           /* whose table that is; 0: not known */
 };
 
 enum tracee_state {

@@ -1,0 +1,125 @@
+/* cli/options: what is accepted, what is refused with which words, what is suggested. */
+#include "cli/options.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const struct verb run = {.name = "run", .bit = VERB_RUN};
+static const struct verb attach = {.name = "attach", .bit = VERB_ATTACH};
+
+static int parse(const struct verb *verb, struct options *out, struct error *error, ...)
+{
+	char *argv[16];
+	va_list args;
+	int argc = 0;
+
+	va_start(args, error);
+	while (argc < 15 && (argv[argc] = va_arg(args, char *)))
+		argc++;
+	va_end(args);
+	return options_parse(verb, argc, argv, out, error);
+}
+
+static void test_spellings(void **state)
+{
+	struct options options;
+	struct error error;
+
+	assert_int_equal(parse(&attach, &options, &error, "-p", "42", "--duration=1m", NULL), 3);
+	assert_int_equal(options.pid, 42);
+	assert_true(options.duration_ns == 60000000000ull);
+	assert_int_equal(parse(&attach, &options, &error, "-p42", "--format", "json", NULL), 3);
+	assert_int_equal(options.pid, 42);
+	assert_string_equal(options.format->name, "json");
+	assert_int_equal(parse(&run, &options, &error, "--no-children", "--", "-x", NULL), 2);
+	assert_true(options.no_children);
+	/* The program's own options are its own. */
+	assert_int_equal(parse(&run, &options, &error, "ls", "--format=json", NULL), 0);
+	assert_string_equal(options.format->name, "text");
+	assert_int_equal(options.error_exitcode, -1);
+}
+
+static void refused(const struct verb *verb, const char *word, const char *value, const char *says)
+{
+	struct options options;
+	struct error error = {0};
+
+	assert_int_equal(parse(verb, &options, &error, word, value, NULL), -EINVAL);
+	if (!strstr(error.message, says))
+		fail_msg("'%s' does not say '%s'", error.message, says);
+}
+
+static void test_refusals(void **state)
+{
+	refused(&run, "--colector=bpf", NULL, "did you mean --collector?");
+	refused(&run, "--form", "json", "did you mean --format?");
+	refused(&run, "-p", "1", "unknown option '-p' for run");
+	refused(&run, "--format=xml", NULL, "text|windbg|json");
+	refused(&run, "--format=", NULL, "needs a value");
+	refused(&run, "--no-children=1", NULL, "takes no value");
+	refused(&run, "-o", NULL, "needs a value: FILE");
+	refused(&run, "--error-exitcode=256", NULL, "0 to 255");
+	refused(&run, "--error-exitcode=-1", NULL, "0 to 255");
+	refused(&run, "--max-traces=many", NULL, "needs a number");
+	refused(&attach, "-p", "0", "needs a process id");
+	refused(&attach, "-p", "12x", "needs a process id");
+	refused(&attach, "--duration=soon", NULL, "30s, 500ms, 2m or 1h");
+	refused(&run, "--zzzzzzzzzzzz", NULL, "htrace help run lists them");
+}
+
+static void test_durations(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t ns;
+	} good[] = {{"3", 3000000000}, {"1.5s", 1500000000}, {"500ms", 500000000},
+		    {"20us", 20000},   {"2m", 120000000000}, {"1h", 3600000000000}};
+	static const char *const bad[] = {"", "s", "-1", "0", "1x", "1 s", "nan", "inf", "1e40", "0x"};
+	uint64_t ns;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		assert_true(options_parse_duration(good[i].text, &ns));
+		assert_true(ns == good[i].ns);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (options_parse_duration(bad[i], &ns))
+			fail_msg("'%s' was accepted", bad[i]);
+}
+
+static void test_nearest(void **state)
+{
+	static const char *const names[] = {"run", "attach", "help", NULL};
+
+	assert_string_equal(options_nearest("rnu", names), "run");
+	assert_string_equal(options_nearest("atach", names), "attach");
+	assert_string_equal(options_nearest("atta", names), "attach");
+	assert_null(options_nearest("frobnicate", names));
+}
+
+static void test_environment(void **state)
+{
+	struct options options;
+	struct error error;
+
+	setenv("HTRACE_RING_BYTES", "65536", 1);
+	assert_int_equal(parse(&run, &options, &error, NULL), 0);
+	assert_int_equal(options.ring_bytes, 65536);
+	setenv("HTRACE_RING_BYTES", "65537", 1);
+	assert_int_equal(parse(&run, &options, &error, NULL), -EINVAL);
+	unsetenv("HTRACE_RING_BYTES");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_spellings), cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_durations), cmocka_unit_test(test_nearest),
+	    cmocka_unit_test(test_environment),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
