@@ -189,7 +189,9 @@ static int trace(const struct options *options, struct session *session)
 	session_reconcile(session);
 	session_stop(session);
 	signals_release_stops();
-	if (report(options, session, &leaks) < 0)
+	result = report(options, session, &leaks);
+	session_outlive_targets(session);
+	if (result < 0)
 		return EXIT_HTRACE_FAILED;
 	if (!session_child_ended(session, &status))
 		return EXIT_HTRACE_FAILED;

@@ -154,11 +154,16 @@ static bool cloexec_of(const struct event_syscall *event, uint8_t source, uint8_
 	}
 }
 
-/* Device nodes have a type of their own, as they have in /proc/PID/fd. */
+/* Device nodes have a type of their own, as they have in /proc/PID/fd. NULL: a way to what is open
+ * already, whatever that is. */
 static const char *type_of_path(const char *path, size_t bytes)
 {
+	static const char *const ways[] = {"/dev/fd/", "/dev/std", "/proc/self/fd/"};
 	static const char device[] = "/dev/", shared_memory[] = "/dev/shm/";
 
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		if (bytes >= strlen(ways[i]) && !memcmp(path, ways[i], strlen(ways[i])))
+			return NULL;
 	if (bytes < sizeof(device) - 1 || memcmp(path, device, sizeof(device) - 1))
 		return "file";
 	if (bytes >= sizeof(shared_memory) - 1 &&

@@ -39,7 +39,8 @@ static void fill_in(struct comparing *comparing, struct handle *handle,
 		else
 			handle->type = type;
 	}
-	if (!handle->name && truth->name)
+	/* The path that the call was given may be relative, or a link to something else. */
+	if (truth->name && (!handle->name || strcmp(handle->name, truth->name)))
 		handle_set_name(handle, truth->name, strlen(truth->name));
 }
 

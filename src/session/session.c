@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { OUTLIVE_STEP_MS = 1000 };
+
 uint64_t session_now_ns(void)
 {
 	struct timespec now;
@@ -283,6 +285,19 @@ void session_stop(struct session *session)
 	for (int i = 0; i < 1000; i++)
 		if (session->ops->poll(session->collector, 0, &sink, &error) <= 0)
 			break;
+}
+
+void session_outlive_targets(struct session *session)
+{
+	struct event_sink sink = {session_receive, session};
+	struct error error;
+	int result;
+
+	if (!session->ops->holds_targets || !session->child)
+		return;
+	do
+		result = session->ops->poll(session->collector, OUTLIVE_STEP_MS, &sink, &error);
+	while (result >= 0 || result == -EINTR);
 }
 
 /* ---- report ---- */

@@ -79,4 +79,10 @@ void session_report(struct session *session, struct report *out,
 /* Stops tracing: targets run on. What was collected stays. */
 void session_stop(struct session *session);
 
+/*
+ * After session_stop(): where targets cannot live without their tracer (ptrace, a program that
+ * session_run() started), stays with them until they end. Returns at once otherwise.
+ */
+void session_outlive_targets(struct session *session);
+
 #endif

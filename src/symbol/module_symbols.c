@@ -105,6 +105,12 @@ void module_symbols_free(struct module_symbols *symbols)
 	free(symbols);
 }
 
+/* A name that begins with '_' and is no mangled one (_Z of C++, _R of Rust, _D of D). */
+static bool is_internal(const char *name)
+{
+	return name[0] == '_' && name[1] && !strchr("ZRD", name[1]);
+}
+
 /*
  * The symbol table names what DWARF does not. It is also better where DWARF has the plain name of
  * a function whose symbol is a mangled one, and so says in which class or namespace it is; and
@@ -115,11 +121,14 @@ static bool prefer_symbol(const struct debug_frame *frame, const struct symbol_h
 {
 	if (!frame->name)
 		return true;
-	if (frame->linkage || hit->start != frame->start || hit->name_bytes < 2)
+	if (hit->start != frame->start || hit->name_bytes < 2)
 		return false;
-	if (hit->name[0] == '_' && (hit->name[1] == 'Z' || hit->name[1] == 'R'))
-		return hit->name_bytes > 2;
-	return hit->exported && frame->name[0] == '_';
+	if (is_internal(frame->name) && hit->exported)
+		return true;
+	if (frame->linkage)
+		return false;
+	return hit->name_bytes > 2 && hit->name[0] == '_' &&
+	       (hit->name[1] == 'Z' || hit->name[1] == 'R');
 }
 
 /* Without what the compiler appends to the name of a copy that it made (".constprop.0"), as DWARF
@@ -142,8 +151,8 @@ uint32_t module_symbols_find(struct module_symbols *symbols, uint64_t vaddr,
 
 	if (!count)
 		*last = (struct debug_frame){0};
-	if (last->linkage || !symbols->index || !symbol_index_find(symbols->index, vaddr, &hit) ||
-	    !prefer_symbol(last, &hit))
+	if ((last->linkage && !is_internal(last->name)) || !symbols->index ||
+	    !symbol_index_find(symbols->index, vaddr, &hit) || !prefer_symbol(last, &hit))
 		return count;
 	free(symbols->name);
 	symbols->name = xstrndup(hit.name, last->name ? plain_bytes(&hit) : hit.name_bytes);

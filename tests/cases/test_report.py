@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -147,6 +148,37 @@ def test_attach_reports_to_standard_output(lab):
     check(str(target.pid) in result.output and "workload_busy" in result.output, result.output)
     target.stdin.close()
     lab.wait(target)
+
+
+def test_daemon_is_left_running(lab):
+    """A signal after the program's own end ends htrace, with a report of the daemon that runs on."""
+    path = lab.path(".json")
+    process = lab.start(lab.command("run", report=path) +
+                        ["sh", "-c", "setsid sleep 60 </etc/passwd >/dev/null 2>&1 & echo $! >daemon; exit 3"])
+    harness.wait_for("the daemon", lambda: lab.read(os.path.join(lab.work, "daemon")).strip())
+    daemon = int(lab.read(os.path.join(lab.work, "daemon")))
+    time.sleep(1)
+    try:
+        check(process.poll() is None, "htrace did not wait for the daemon")
+        process.send_signal(signal.SIGTERM)
+        harness.wait_for("the report", lambda: lab.read(path).endswith("]}\n"))
+        report = harness.Report(lab.read(path))
+        if lab.collector == "bpf":  # ptrace stays with what it started
+            check(lab.wait(process) == 3, f"status {process.returncode}")
+        check(report.process(daemon)["exited"] is False, "the daemon is said to have ended")
+        harness.compare_with_proc(report, daemon)
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+    check(lab.wait(process) == 3, f"status {process.returncode}")
+
+
+def test_other_handles(lab):
+    """The handles that are in no group are listed, with what they are."""
+    with open("/etc/passwd") as given:
+        result = lab.run(["sh", "-c", "exec 6<&0; true"], stdin=given)
+    others = {handle["handle"]: handle for handle in result.report.json["processes"][0]["other_handles"]}
+    check(others[0]["name"] == "/etc/passwd" and others[0]["type"] == "file", f"{others}")
+    check(others[0]["origin"] == "before-tracing", f"{others}")
 
 
 def test_before_tracing_is_told(lab):
