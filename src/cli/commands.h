@@ -29,7 +29,7 @@ struct options {
 	bool no_children;
 	int error_exitcode;  /* -1: not given */
 	uint32_t ring_bytes; /* $HTRACE_RING_BYTES; 0: not given */
-	pid_t pid;          /* 0: not given */
+	pid_t pid;           /* 0: not given */
 };
 
 enum verb_bit { VERB_RUN = 1, VERB_ATTACH = 2, VERB_HELP = 4 };

@@ -263,10 +263,11 @@ static int read_environment(struct options *options, struct error *error)
 	if (!ring || !*ring)
 		return 0;
 	if (!parse_number(ring, 1 << 30, &bytes) || bytes < 4096 || bytes & (bytes - 1))
-		return error_set(error, -EINVAL,
-				 "HTRACE_RING_BYTES must be a power of two from 4096 to 1073741824, "
-				 "not '%s'",
-				 ring);
+		return error_set(
+		    error, -EINVAL,
+		    "HTRACE_RING_BYTES must be a power of two from 4096 to 1073741824, "
+		    "not '%s'",
+		    ring);
 	options->ring_bytes = bytes;
 	return 0;
 }

@@ -47,7 +47,7 @@ static void fill_in(struct comparing *comparing, struct handle *handle,
 /* Types that no other kind of object has in /proc/PID/fd. */
 static bool is_definite(const char *type)
 {
-	static const char *const types[] = {"socket",	"pipe",	    "eventfd", "epoll",
+	static const char *const types[] = {"socket",  "pipe",     "eventfd", "epoll",
 					    "timerfd", "signalfd", "inotify", "memfd"};
 
 	for (size_t i = 0; type && i < sizeof(types) / sizeof(*types); i++)

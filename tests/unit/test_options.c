@@ -78,7 +78,8 @@ static void test_durations(void **state)
 		uint64_t ns;
 	} good[] = {{"3", 3000000000}, {"1.5s", 1500000000}, {"500ms", 500000000},
 		    {"20us", 20000},   {"2m", 120000000000}, {"1h", 3600000000000}};
-	static const char *const bad[] = {"", "s", "-1", "0", "1x", "1 s", "nan", "inf", "1e40", "0x"};
+	static const char *const bad[] = {"",    "s",   "-1",  "0",    "1x",
+					  "1 s", "nan", "inf", "1e40", "0x"};
 	uint64_t ns;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -116,8 +117,8 @@ static void test_environment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_spellings), cmocka_unit_test(test_refusals),
-	    cmocka_unit_test(test_durations), cmocka_unit_test(test_nearest),
+	    cmocka_unit_test(test_spellings),   cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_durations),   cmocka_unit_test(test_nearest),
 	    cmocka_unit_test(test_environment),
 	};
 
