@@ -22,12 +22,32 @@ static struct report_style style_of(FILE *stream)
 	return style;
 }
 
+/* ---- progress ---- */
+
+static bool progress_shown;
+
+void output_progress(void *context, const char *module_path)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	fprintf(stderr, "\r\033[Khtrace: reading the names of %.60s", module_path);
+	progress_shown = true;
+}
+
+static void output_progress_end(void)
+{
+	if (progress_shown)
+		fputs("\r\033[K", stderr);
+	progress_shown = false;
+}
+
+/* ---- the report ---- */
+
 static int write_stream(const struct options *options, const struct report *report, FILE *stream)
 {
 	struct report_style style = style_of(stream);
 	int result = options->format->write(report, &style, stream);
 
-	output_progress_end();
 	if (!result && fflush(stream))
 		result = -errno;
 	return result;
@@ -50,6 +70,8 @@ int output_report(const struct options *options, const struct report *report, FI
 {
 	int result;
 
+	report_name(report);
+	output_progress_end();
 	if (options->output) {
 		result = write_file(options, report);
 		if (!result)
@@ -84,23 +106,4 @@ void output_say_fallback(const char *collector, const char *reason)
 {
 	if (reason)
 		fprintf(stderr, "htrace: collecting with %s: %s\n", collector, reason);
-}
-
-/* ---- progress ---- */
-
-static bool progress_shown;
-
-void output_progress(void *context, const char *module_path)
-{
-	if (!isatty(STDERR_FILENO))
-		return;
-	fprintf(stderr, "\r\033[Khtrace: reading the names of %.60s", module_path);
-	progress_shown = true;
-}
-
-void output_progress_end(void)
-{
-	if (progress_shown)
-		fputs("\r\033[K", stderr);
-	progress_shown = false;
 }

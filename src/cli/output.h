@@ -18,6 +18,5 @@ void output_say_fallback(const char *collector, const char *reason);
 
 /* For symbolizer_new(): one line that is overwritten, on a terminal only. */
 void output_progress(void *context, const char *module_path);
-void output_progress_end(void);
 
 #endif

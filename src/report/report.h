@@ -54,6 +54,10 @@ extern const struct report_format report_json;
 /* All of them, ending with NULL. */
 extern const struct report_format *const report_formats[];
 
+/* Looks up every name that a format will want, so that writing waits for none: what is slow, and
+ * tells of its progress, is over before the first line. */
+void report_name(const struct report *report);
+
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);
 

@@ -49,6 +49,15 @@ def on_terminal(lab, argv, env=None):
     return text.decode(errors="replace")
 
 
+def test_progress_is_over_before_the_report(lab):
+    argv = lab.command("run", ()) + ["--", lab.workload("leakyhandles"), "3", "1"]
+    text = on_terminal(lab, argv, {"TERM": "xterm", "NO_COLOR": "1"})
+    before, _, report = text.partition("== ")
+    check("reading the names" in before, lambda: f"no progress on a terminal: {text!r}")
+    check(before.endswith("\r\x1b[K"), lambda: f"the progress is not wiped out: {before!r}")
+    check("reading the names" not in report and "\x1b" not in report, lambda: f"progress in the report: {report!r}")
+
+
 def test_colour(lab):
     argv = lab.command("run") + ["--"] + leaky(lab)
     check(ESCAPE in on_terminal(lab, argv, {"TERM": "xterm-256color"}), "no colour on a terminal")
