@@ -17,37 +17,55 @@ struct maps_job {
 	uint64_t exe_inode; /* 0: not known */
 };
 
+size_t maps_path_bytes(const struct procfs_mapping *mapping)
+{
+	/* "[vdso]", "[heap]" and "//anon" are no files. */
+	return mapping->inode ? strnlen(mapping->path, PROCFS_LINK_MAX) : 0;
+}
+
+void maps_fill(struct event_map *event, const struct procfs_mapping *mapping)
+{
+	size_t path_bytes = maps_path_bytes(mapping);
+
+	if (!strcmp(mapping->path, "[vdso]"))
+		event->header.flags |= EVENT_MAP_VDSO;
+	if (mapping->inode && mapping->deleted)
+		event->header.flags |= EVENT_MAP_DELETED;
+	event->start = mapping->start;
+	event->end = mapping->end;
+	event->file_offset = mapping->file_offset;
+	event->inode = mapping->inode;
+	event->device_major = mapping->device_major;
+	event->device_minor = mapping->device_minor;
+	event->path_size = path_bytes;
+	if (path_bytes)
+		memcpy(event->path, mapping->path, path_bytes);
+}
+
+bool maps_wanted(const struct procfs_mapping *mapping)
+{
+	/* [vsyscall] is above user space and holds no CFI. */
+	return mapping->executable && !(mapping->start >> 63);
+}
+
 static int hand_over(void *context, const struct procfs_mapping *mapping)
 {
 	struct maps_job *job = context;
 	struct event_map *event = job->event;
-	bool vdso = !strcmp(mapping->path, "[vdso]");
-	size_t path_bytes = mapping->inode ? strnlen(mapping->path, PROCFS_LINK_MAX) : 0;
+	size_t size = sizeof(*event) + maps_path_bytes(mapping);
 
-	/* [vsyscall] is above user space and holds no CFI. */
-	if (!mapping->executable || mapping->start >> 63)
+	if (!maps_wanted(mapping))
 		return 0;
 	*event = (struct event_map){
-	    .header = {.size = (sizeof(*event) + path_bytes + 7) & ~7u,
+	    .header = {.size = (size + 7) & ~7u,
 		       .type = EVENT_MAP,
 		       .time_ns = job->time_ns,
 		       .pid = job->pid,
 		       .tid = job->pid},
-	    .start = mapping->start,
-	    .end = mapping->end,
-	    .file_offset = mapping->file_offset,
-	    .inode = mapping->inode,
-	    .device_major = mapping->device_major,
-	    .device_minor = mapping->device_minor,
-	    .path_size = path_bytes,
 	};
-	if (vdso)
-		event->header.flags |= EVENT_MAP_VDSO;
-	if (mapping->deleted)
-		event->header.flags |= EVENT_MAP_DELETED;
+	maps_fill(event, mapping);
 	if (mapping->inode && mapping->inode == job->exe_inode)
 		event->header.flags |= EVENT_MAP_EXE;
-	memcpy(event->path, mapping->path, path_bytes);
 	job->sink->receive(job->sink->context, &event->header);
 	return 0;
 }

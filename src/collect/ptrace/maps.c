@@ -5,6 +5,7 @@
 #include "collect/ptrace/tracer.h"
 
 #include "base/cleanup.h"
+#include "collect/maps.h"
 #include "os/procfs.h"
 
 #include <string.h>
@@ -21,28 +22,14 @@ struct maps_scan {
 
 static void hand_over(struct maps_scan *scan, const struct procfs_mapping *mapping)
 {
-	/* "[vdso]", "[heap]" and "//anon" are no files. */
-	bool file = mapping->inode != 0;
-	size_t length = file ? strlen(mapping->path) : 0;
+	size_t length = maps_path_bytes(mapping);
 	struct event_map *event;
 
 	event = outbox_begin(&scan->collector->outbox, EVENT_MAP, scan->process->pid, scan->tid,
 			     sizeof(*event), length);
-	if (file && scan->exe && !strcmp(mapping->path, scan->exe))
+	maps_fill(event, mapping);
+	if (length && scan->exe && !strcmp(mapping->path, scan->exe))
 		event->header.flags |= EVENT_MAP_EXE;
-	if (!strcmp(mapping->path, "[vdso]"))
-		event->header.flags |= EVENT_MAP_VDSO;
-	if (file && mapping->deleted)
-		event->header.flags |= EVENT_MAP_DELETED;
-	event->start = mapping->start;
-	event->end = mapping->end;
-	event->file_offset = mapping->file_offset;
-	event->inode = mapping->inode;
-	event->device_major = mapping->device_major;
-	event->device_minor = mapping->device_minor;
-	event->path_size = length;
-	if (length)
-		memcpy(event->path, mapping->path, length);
 	outbox_end(&scan->collector->outbox, sizeof(*event) + length);
 }
 
@@ -60,7 +47,7 @@ static int look_at(void *context, const struct procfs_mapping *mapping)
 	struct known_mapping found = {mapping->start, mapping->end, mapping->file_offset,
 				      mapping->inode};
 
-	if (!mapping->executable || !strcmp(mapping->path, "[vsyscall]"))
+	if (!maps_wanted(mapping))
 		return 0;
 	if (!is_known(scan->process, &found))
 		hand_over(scan, mapping);
