@@ -203,7 +203,9 @@ uint32_t inlines_find(const struct inlines *inlines, uint64_t vaddr,
 	if (start > vaddr)
 		start = range->low;
 	for (scope = deepest(inlines, function, vaddr);
-	     scope != function->scope && count < INLINES_DEPTH_MAX - 1;
+	     /* A function inside this one has scopes of its own that do not lead here: they hold no
+	      * address of this one, unless the ranges of the two overlap (damaged). */
+	     scope != function->scope && scope != no_scope && count < INLINES_DEPTH_MAX - 1;
 	     scope = inlines->scopes.data[scope].parent)
 		out[count++] = (struct inlines_scope){
 		    .die = inlines->scopes.data[scope].die,
