@@ -94,7 +94,7 @@ static struct handle_table *exec_table(struct model *model, struct process_recor
 
 	table->refs++;
 	while (record->own_tables.count)
-		task_end(model, record, record->own_tables.data[record->own_tables.count - 1]);
+		task_end(model, record, record->own_tables.data[--record->own_tables.count]);
 	table_release(model, record->table, record);
 	if (table->refs > 1) {
 		copy = table_copy(model, table, record, false);

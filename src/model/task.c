@@ -43,6 +43,14 @@ static void tasks_prune(struct model *model, uint64_t now_ns)
 	model->tasks_kept = kept.count;
 }
 
+static void own_table_drop(struct process_record *record, int32_t tid)
+{
+	for (size_t i = 0; i < record->own_tables.count; i++)
+		if (record->own_tables.data[i] == tid)
+			record->own_tables.data[i--] =
+			    record->own_tables.data[--record->own_tables.count];
+}
+
 struct task *task_put(struct model *model, struct process_record *record, int32_t tid,
 		      uint64_t now_ns)
 {
@@ -55,18 +63,14 @@ struct task *task_put(struct model *model, struct process_record *record, int32_
 		task = xcalloc(1, sizeof(*task));
 		map_put_pointer(&model->tasks, (uint32_t)tid, task);
 	} else if (task->table) { /* the number of a thread whose end was not seen */
-		table_release(model, task->table, process_find(model, task->pid));
+		struct process_record *other = process_find(model, task->pid);
+
+		if (other)
+			own_table_drop(other, tid);
+		table_release(model, task->table, other);
 	}
 	*task = (struct task){.pid = record->public.pid, .tid = tid};
 	return task;
-}
-
-static void own_table_drop(struct process_record *record, int32_t tid)
-{
-	for (size_t i = 0; i < record->own_tables.count; i++)
-		if (record->own_tables.data[i] == tid)
-			record->own_tables.data[i--] =
-			    record->own_tables.data[--record->own_tables.count];
 }
 
 void task_end(struct model *model, struct process_record *record, int32_t tid)

@@ -336,6 +336,21 @@ static void test_thread_with_own_table(void **state)
 	assert_true(is_open(1, 8));
 }
 
+/* The end of a thread was lost, and its number is a thread's of another process by now. */
+static void test_thread_number_reused(void **state)
+{
+	open_(1, 1, 3, 5);
+	fork_(1, 2, EVENT_FORK_THREAD | EVENT_FORK_FILES, NULL);
+	op(1, 2, 0, (struct handle_op){.kind = HANDLE_UNSHARE});
+	fork_(1, 50, 0, NULL);
+	op(50, 2, 0, (struct handle_op){.kind = HANDLE_UNSHARE});
+	exec_(1, NULL); /* does not look for it for ever */
+	assert_true(is_open(1, 3));
+	assert_true(is_open(50, 3));
+	exec_(50, NULL);
+	assert_true(is_open(50, 3));
+}
+
 static void test_exec(void **state)
 {
 	const struct handle_op cloexec = {
@@ -520,6 +535,7 @@ int main(void)
 	    TEST(test_fork),
 	    TEST(test_shared_table),
 	    TEST(test_thread_with_own_table),
+	    TEST(test_thread_number_reused),
 	    TEST(test_exec),
 	    TEST(test_forgotten),
 	    TEST(test_memory),
