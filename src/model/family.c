@@ -7,9 +7,10 @@ static void fork_thread(struct model *model, const struct actor *parent,
 			struct process_record *record, int32_t child_tid, uint16_t flags,
 			const struct event_data *fds)
 {
-	struct handle_table *table = task_table(model, record, parent->tid);
+	struct handle_table *table;
 
-	task_end(model, record, child_tid);
+	task_end(model, record, child_tid); /* left over from an earlier life of the number */
+	table = task_table(model, record, parent->tid);
 	if (flags & EVENT_FORK_FILES) {
 		if (table == record->table) {
 			record->threads = true;

@@ -369,10 +369,13 @@ static void drain(struct collector *collector)
  */
 static int nap(const struct collector *collector)
 {
+	uint64_t urgent = __atomic_load_n(&collector->counters->urgent, __ATOMIC_RELAXED);
+
 	for (int i = 0; i < NAPS_MAX; i++) {
 		if (nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL) < 0)
 			return -EINTR;
-		if (ring_waiting(&collector->ring) >= collector->ring.bytes / NAP_SHARE)
+		if (ring_waiting(&collector->ring) >= collector->ring.bytes / NAP_SHARE ||
+		    __atomic_load_n(&collector->counters->urgent, __ATOMIC_RELAXED) != urgent)
 			break;
 	}
 	return 0;

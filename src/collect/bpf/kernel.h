@@ -77,6 +77,10 @@ struct path {
 	struct dentry *dentry;
 };
 
+struct fs_struct {
+	struct path root;
+};
+
 struct super_block {
 	unsigned int s_dev;
 };
@@ -137,6 +141,7 @@ struct task_struct {
 	int pid, tgid;
 	struct task_struct *group_leader;
 	struct files_struct *files;
+	struct fs_struct *fs;
 	struct signal_struct *signal;
 	unsigned long sas_ss_sp, sas_ss_size;
 	struct thread_struct thread;

@@ -9,6 +9,8 @@
 struct path_walk {
 	struct dentry *dentry;
 	struct mount *mount;
+	struct dentry *root_dentry; /* the task's root: a chroot's path ends there */
+	struct mount *root_mount;
 	u32 used;
 };
 
@@ -21,6 +23,8 @@ static long path_step(u32 index, struct path_walk *walk)
 	u32 zero = 0, used = walk->used;
 	long bytes;
 
+	if (dentry == walk->root_dentry && mount == walk->root_mount)
+		return 1;
 	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root) || dentry == parent) {
 		struct mount *below = BPF_CORE_READ(mount, mnt_parent);
 
@@ -58,14 +62,21 @@ static long map_callback(struct task_struct *task, struct vm_area_struct *vma,
 	return 0;
 }
 
+static __always_inline struct mount *mount_of(struct vfsmount *vfsmount)
+{
+	return (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+}
+
 /* File and path of a mapping, into `map`; the path's bytes. */
-static __always_inline u32 map_file(struct map_scratch *map, struct file *file)
+static __always_inline u32 map_file(struct map_scratch *map, struct task_struct *task,
+				    struct file *file)
 {
 	u32 device = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
-	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
 	struct path_walk walk = {
 	    .dentry = BPF_CORE_READ(file, f_path.dentry),
-	    .mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt),
+	    .mount = mount_of(BPF_CORE_READ(file, f_path.mnt)),
+	    .root_dentry = BPF_CORE_READ(task, fs, root.dentry),
+	    .root_mount = mount_of(BPF_CORE_READ(task, fs, root.mnt)),
 	};
 
 	map->event.inode = BPF_CORE_READ(file, f_inode, i_ino);
@@ -98,15 +109,16 @@ static __always_inline void map_record(struct task_struct *task, u64 address, u1
 	map->event.path_size = 0;
 	map->event.reserved = 0;
 	if (found.file) {
-		u32 bytes = map_file(map, found.file);
+		u32 bytes = map_file(map, task, found.file);
 
 		map->event.path_size = bytes;
 		size += (bytes + 7) & ~7u;
 	}
 	map->event.header.size = size;
 	if (size > sizeof(struct map_scratch) ||
-	    bpf_ringbuf_output(&ring, map, size, BPF_RB_NO_WAKEUP))
+	    bpf_ringbuf_output(&ring, map, size, BPF_RB_FORCE_WAKEUP))
 		lost();
+	counters.urgent++;
 }
 
 static __always_inline void map_vdso(struct task_struct *task)

@@ -31,7 +31,7 @@ struct bpf_config {
 /* The program's counters, in its .bss. */
 struct bpf_counters {
 	uint64_t lost;   /* records that found no room */
-	uint64_t events; /* records made or lost */
+	uint64_t urgent; /* changes when a file has to be opened before the process ends */
 };
 
 #endif
