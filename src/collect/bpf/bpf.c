@@ -43,7 +43,8 @@ struct collector {
 	const struct bpf_counters *counters; /* the program's .bss, mapped */
 	uint64_t events;
 	uint64_t lost_told;
-	pid_t child; /* started by spawn and not waited for yet; 0: none */
+	uint64_t missed; /* see missed_runs() */
+	pid_t child;     /* started by spawn and not waited for yet; 0: none */
 	int child_status;
 	bool child_waited;
 	bool attached; /* something was attached or spawned */
@@ -335,17 +336,43 @@ static uint64_t now_ns(void)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
+/*
+ * Runs of our programs that the kernel left out, because the same program was under way on that CPU
+ * (a kernel that preempts it may do so). They are counted for all processes alike.
+ */
+static uint64_t missed_runs(const struct collector *collector)
+{
+	struct bpf_program *program;
+	uint64_t missed = 0;
+
+	bpf_object__for_each_program(program, collector->object)
+	{
+		struct bpf_prog_info info = {0};
+		uint32_t bytes = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes) == 0)
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
+static uint64_t lost_records(const struct collector *collector)
+{
+	return __atomic_load_n(&collector->counters->lost, __ATOMIC_RELAXED) + collector->missed;
+}
+
 static void tell_losses(struct collector *collector)
 {
-	uint64_t lost = __atomic_load_n(&collector->counters->lost, __ATOMIC_RELAXED);
 	struct event_lost event = {
 	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = now_ns()},
-	    .count = lost - collector->lost_told,
 	};
 
+	if (!collector->batch) /* there is time */
+		collector->missed = missed_runs(collector);
+	event.count = lost_records(collector) - collector->lost_told;
 	if (!event.count)
 		return;
-	collector->lost_told = lost;
+	collector->lost_told += event.count;
 	collector->batch++;
 	collector->sink->receive(collector->sink->context, &event.header);
 }
@@ -438,7 +465,7 @@ static void bpf_detach(struct collector *collector)
 static void bpf_stats(const struct collector *collector, struct collector_stats *out)
 {
 	out->events = collector->events;
-	out->lost = collector->counters->lost;
+	out->lost = lost_records(collector);
 }
 
 static void bpf_destroy(struct collector *collector)
