@@ -1,12 +1,12 @@
 /*
- * The user half of the BPF collector: loads the program, keeps the set of traced processes, drains
- * the ring. Owns the mapping events of processes that run already, and the child that it started.
+ * The user half of the BPF collector: keeps the set of traced processes, drains the ring. Owns the
+ * mapping events of processes that run already, and the child that it started.
  */
 #include "collect/collector.h"
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "collect/bpf/object.h"
+#include "collect/bpf/program.h"
 #include "collect/bpf/ring.h"
 #include "collect/bpf/shared.h"
 #include "collect/maps.h"
@@ -14,14 +14,10 @@
 #include "event/codec.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -35,15 +31,11 @@ enum {
 };
 
 struct collector {
-	struct bpf_object *object;
+	struct program program;
 	struct ring ring;
-	struct bpf_link *links[8];
-	unsigned links_n;
-	int traced_fd;
-	const struct bpf_counters *counters; /* the program's .bss, mapped */
 	uint64_t events;
 	uint64_t lost_told;
-	uint64_t missed; /* see missed_runs() */
+	uint64_t missed; /* program_missed() when there was time to ask */
 	pid_t child;     /* started by spawn and not waited for yet; 0: none */
 	int child_status;
 	bool child_waited;
@@ -55,140 +47,18 @@ struct collector {
 	uint8_t *joined; /* an EVENT_MAP whose path was joined */
 };
 
-/* ---- loading ---- */
-
-static int quiet(enum libbpf_print_level level, const char *format, va_list args)
-{
-	if (getenv("HTRACE_DEBUG_BPF"))
-		return vfprintf(stderr, format, args);
-	return 0;
-}
-
-static struct bpf_map *find_map(struct bpf_object *object, const char *suffix)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, object)
-	{
-		const char *name = bpf_map__name(map);
-		size_t length = strlen(name), wanted = strlen(suffix);
-
-		if (length >= wanted && !strcmp(name + length - wanted, suffix))
-			return map;
-	}
-	return NULL;
-}
-
-static int set_config(struct bpf_object *object, const struct collector_options *options)
-{
-	struct bpf_map *map = find_map(object, ".rodata");
-	size_t bytes = 0;
-	struct bpf_config *config = map ? (void *)bpf_map__initial_value(map, &bytes) : NULL;
-
-	if (!config || bytes != sizeof(*config))
-		return -EINVAL;
-	memcpy(config->calls, options->plan->calls, sizeof(config->calls));
-	memcpy(config->guard_values, options->plan->guard_values, sizeof(config->guard_values));
-	config->guard_values_n = options->plan->guard_values_n;
-	config->stack_bytes_max = options->stack_bytes_max;
-	config->follow_children = options->follow_children;
-	config->calls[SYS_mmap].when |= BPF_PLAN_MAPPING;
-	config->calls[SYS_mprotect].when |= BPF_PLAN_MAPPING;
-	config->calls[SYS_pkey_mprotect].when |= BPF_PLAN_MAPPING;
-	return 0;
-}
-
-static int refused(struct error *error, int code, const char *doing)
-{
-	if (code == -EPERM)
-		return error_set(error, code,
-				 "the kernel does not permit BPF here (%s): run as root, or with "
-				 "CAP_BPF and CAP_PERFMON, or use --collector=ptrace",
-				 doing);
-	return error_set_errno(error, code, "cannot %s", doing);
-}
-
-/* BPF sees process ids of the first namespace only. */
-static int check_pid_namespace(struct error *error)
-{
-	enum { PROC_PID_INIT_INO = 0xEFFFFFFCu }; /* include/linux/proc_ns.h */
-	struct stat status;
-
-	if (stat("/proc/self/ns/pid", &status) == 0 && status.st_ino != PROC_PID_INIT_INO)
-		return error_set(error, -EOPNOTSUPP,
-				 "BPF counts processes in the first pid namespace, and this is "
-				 "another: run htrace on the host, or use --collector=ptrace");
-	return 0;
-}
-
-static int load(struct collector *collector, const struct collector_options *options,
-		struct error *error)
-{
-	LIBBPF_OPTS(bpf_object_open_opts, open_options, .object_name = "htrace");
-	int result;
-
-	collector->object = bpf_object__open_mem(bpf_object, bpf_object_bytes, &open_options);
-	if (!collector->object)
-		return error_set_errno(error, -errno, "cannot open the BPF program inside htrace");
-	result = set_config(collector->object, options);
-	if (result)
-		return error_set_errno(error, result, "the BPF program inside htrace is damaged");
-	bpf_map__set_max_entries(find_map(collector->object, "ring"), options->ring_bytes);
-	result = bpf_object__load(collector->object);
-	if (result)
-		return refused(error, result, "load the BPF program");
-	collector->traced_fd = bpf_object__find_map_fd_by_name(collector->object, "traced");
-	return 0;
-}
-
-static int attach_programs(struct collector *collector, struct error *error)
-{
-	struct bpf_program *program;
-
-	bpf_object__for_each_program(program, collector->object)
-	{
-		struct bpf_link *link = bpf_program__attach(program);
-
-		if (!link)
-			return refused(error, -errno, "attach the BPF program to a tracepoint");
-		collector->links[collector->links_n++] = link;
-	}
-	return 0;
-}
-
-static int open_ring(struct collector *collector, size_t bytes, struct error *error)
-{
-	int result =
-	    ring_init(&collector->ring, bpf_object__find_map_fd_by_name(collector->object, "ring"),
-		      bytes, error);
-
-	if (result)
-		return result;
-	collector->counters = mmap(NULL, sizeof(*collector->counters), PROT_READ, MAP_SHARED,
-				   bpf_map__fd(find_map(collector->object, ".bss")), 0);
-	if (collector->counters == MAP_FAILED) {
-		collector->counters = NULL;
-		return error_set_errno(error, -errno, "cannot map the BPF program's counters");
-	}
-	return 0;
-}
-
 static void bpf_destroy(struct collector *collector);
 
 static int bpf_create(const struct collector_options *options, struct collector **out,
 		      struct error *error)
 {
-	struct collector *collector;
-	int result = check_pid_namespace(error);
+	struct collector *collector = xcalloc(1, sizeof(*collector));
+	int result;
 
-	if (result)
-		return result;
-	libbpf_set_print(quiet);
-	collector = xcalloc(1, sizeof(*collector));
-	collector->traced_fd = -1;
 	collector->joined = xmalloc(EVENT_SIZE_MAX);
-	result = load(collector, options, error) ?: open_ring(collector, options->ring_bytes, error) ?:
-		 attach_programs(collector, error);
+	result = program_init(&collector->program, options, error) ?:
+		 ring_init(&collector->ring, collector->program.ring_fd, options->ring_bytes, error) ?:
+		 program_attach(&collector->program, error);
 	if (result) {
 		bpf_destroy(collector);
 		return result;
@@ -204,7 +74,7 @@ static int trace_process(struct collector *collector, pid_t pid, struct error *e
 	uint32_t key = pid;
 	uint8_t one = 1;
 
-	if (bpf_map_update_elem(collector->traced_fd, &key, &one, BPF_ANY) < 0)
+	if (bpf_map_update_elem(collector->program.traced_fd, &key, &one, BPF_ANY) < 0)
 		return error_set_errno(error, -errno, "cannot add process %d to the BPF filter",
 				       pid);
 	collector->attached = true;
@@ -274,7 +144,7 @@ static bool nothing_traced(const struct collector *collector)
 	uint32_t key;
 
 	return !collector->attached || collector->detached ||
-	       bpf_map_get_next_key(collector->traced_fd, NULL, &key) < 0;
+	       bpf_map_get_next_key(collector->program.traced_fd, NULL, &key) < 0;
 }
 
 /* ---- events ---- */
@@ -336,29 +206,10 @@ static uint64_t now_ns(void)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-/*
- * Runs of our programs that the kernel left out, because the same program was under way on that CPU
- * (a kernel that preempts it may do so). They are counted for all processes alike.
- */
-static uint64_t missed_runs(const struct collector *collector)
-{
-	struct bpf_program *program;
-	uint64_t missed = 0;
-
-	bpf_object__for_each_program(program, collector->object)
-	{
-		struct bpf_prog_info info = {0};
-		uint32_t bytes = sizeof(info);
-
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes) == 0)
-			missed += info.recursion_misses;
-	}
-	return missed;
-}
-
 static uint64_t lost_records(const struct collector *collector)
 {
-	return __atomic_load_n(&collector->counters->lost, __ATOMIC_RELAXED) + collector->missed;
+	return __atomic_load_n(&collector->program.counters->lost, __ATOMIC_RELAXED) +
+	       collector->missed;
 }
 
 static void tell_losses(struct collector *collector)
@@ -368,7 +219,7 @@ static void tell_losses(struct collector *collector)
 	};
 
 	if (!collector->batch) /* there is time */
-		collector->missed = missed_runs(collector);
+		collector->missed = program_missed(&collector->program);
 	event.count = lost_records(collector) - collector->lost_told;
 	if (!event.count)
 		return;
@@ -396,13 +247,14 @@ static void drain(struct collector *collector)
  */
 static int nap(const struct collector *collector)
 {
-	uint64_t urgent = __atomic_load_n(&collector->counters->urgent, __ATOMIC_RELAXED);
+	uint64_t urgent = __atomic_load_n(&collector->program.counters->urgent, __ATOMIC_RELAXED);
 
 	for (int i = 0; i < NAPS_MAX; i++) {
 		if (nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL) < 0)
 			return -EINTR;
 		if (ring_waiting(&collector->ring) >= collector->ring.bytes / NAP_SHARE ||
-		    __atomic_load_n(&collector->counters->urgent, __ATOMIC_RELAXED) != urgent)
+		    __atomic_load_n(&collector->program.counters->urgent, __ATOMIC_RELAXED) !=
+			urgent)
 			break;
 	}
 	return 0;
@@ -456,9 +308,7 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 
 static void bpf_detach(struct collector *collector)
 {
-	for (unsigned i = 0; i < collector->links_n; i++)
-		bpf_link__destroy(collector->links[i]);
-	collector->links_n = 0;
+	program_detach(&collector->program);
 	collector->detached = true;
 }
 
@@ -472,11 +322,8 @@ static void bpf_destroy(struct collector *collector)
 {
 	if (!collector)
 		return;
-	bpf_detach(collector);
 	ring_fini(&collector->ring);
-	if (collector->counters)
-		munmap((void *)collector->counters, sizeof(*collector->counters));
-	bpf_object__close(collector->object);
+	program_fini(&collector->program);
 	free(collector->joined);
 	free(collector);
 }
