@@ -29,6 +29,7 @@ struct unwinder {
 	const struct event_syscall *event;
 	const struct address_space *mappings;
 	struct stack_copy copy;
+	struct trail trail;
 	struct frame *frames;
 	uint32_t frames_n;
 	uint64_t bad_address;
@@ -211,7 +212,7 @@ static enum stack_end unwind(struct unwinder *unwinder, const struct address_spa
 	unwinder->frames_n = 0;
 	unwinder->bad_read = false;
 	unwinder->end = STACK_END_N;
-	stack_copy_init(&unwinder->copy, event);
+	stack_copy_init(&unwinder->copy, event, &unwinder->trail);
 	result = dwfl_getthread_frames(space_get(unwinder)->dwfl, THREAD_ID, add_frame, unwinder);
 	*frames_n = unwinder->frames_n;
 	if (*frames_n == 0)

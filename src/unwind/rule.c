@@ -70,6 +70,14 @@ static bool is_known(const struct registers *registers, unsigned number)
 	return registers->known >> number & 1;
 }
 
+/* The value of a register was used to find a frame. */
+static void decided_by(const struct stack_copy *copy, const struct registers *registers,
+		       unsigned number)
+{
+	if (number != REGISTER_RSP && number != REGISTER_RIP)
+		trail_add(copy->trail, registers->source[number]);
+}
+
 static enum rule_step evaluate(const struct rule_table *table, int32_t number, const uint64_t *cfa,
 			       const struct stack_copy *copy, const struct registers *registers,
 			       uint64_t *out, uint64_t *bad_address)
@@ -79,6 +87,7 @@ static enum rule_step evaluate(const struct rule_table *table, int32_t number, c
 	if (number < 0 || (size_t)number >= table->expressions.count)
 		return RULE_STEP_UNKNOWN;
 	expression = table->expressions.data[number];
+	copy->trail->incomplete = true; /* it may look at anything; there are but a few */
 	switch (expr_evaluate(expression.bytes, expression.size, cfa, copy, registers, out,
 			      bad_address)) {
 	case EXPR_OK:
@@ -103,6 +112,7 @@ static enum rule_step find_cfa(const struct rule *rule, const struct rule_table 
 		return evaluate(table, offset, NULL, copy, registers, cfa, bad_address);
 	if (!is_known(registers, number))
 		return RULE_STEP_UNKNOWN;
+	decided_by(copy, registers, number);
 	if (rule->cfa == RULE_CFA_PLT) {
 		bool pushed = (int64_t)(registers->value[REGISTER_RIP] & 15) >= offset;
 
@@ -112,46 +122,52 @@ static enum rule_step find_cfa(const struct rule *rule, const struct rule_table 
 	*cfa = registers->value[number] + offset;
 	if (rule->cfa == RULE_CFA_DEREF) {
 		*bad_address = *cfa;
+		trail_add_word(copy->trail, *cfa);
 		if (!stack_copy_read(copy, *cfa, cfa))
 			return RULE_STEP_BAD_READ;
 	}
 	return RULE_STEP_OK;
 }
 
-/* The value of a saved register; `old` are the frame's own registers. */
+/*
+ * The value of a saved register; `old` are the frame's own registers. *address is where it was
+ * read or, where it was computed, 0.
+ */
 static enum rule_step find_saved(const struct rule_saved *saved, const struct rule_table *table,
 				 const struct stack_copy *copy, const struct registers *old,
-				 uint64_t cfa, uint64_t *out, uint64_t *bad_address)
+				 uint64_t cfa, uint64_t *out, uint64_t *address)
 {
-	uint64_t address = cfa + saved->offset;
+	uint64_t place = cfa + saved->offset;
 	enum rule_step step;
 
+	*address = 0;
 	switch ((enum rule_where)saved->where) {
 	case RULE_AT_CFA:
 		break;
 	case RULE_IS_CFA:
-		*out = address;
+		*out = place;
 		return RULE_STEP_OK;
 	case RULE_AT_REGISTER:
 	case RULE_IS_REGISTER:
 		if (!is_known(old, saved->base))
 			return RULE_STEP_UNKNOWN;
-		*out = address = old->value[saved->base] + saved->offset;
+		decided_by(copy, old, saved->base);
+		*out = place = old->value[saved->base] + saved->offset;
 		if (saved->where == RULE_IS_REGISTER)
 			return RULE_STEP_OK;
 		break;
 	case RULE_AT_EXPRESSION:
 	case RULE_IS_EXPRESSION:
-		step = evaluate(table, saved->offset, &cfa, copy, old, &address, bad_address);
-		*out = address;
+		step = evaluate(table, saved->offset, &cfa, copy, old, &place, address);
+		*out = place;
 		if (step != RULE_STEP_OK || saved->where == RULE_IS_EXPRESSION)
 			return step;
 		break;
 	case RULE_UNDEFINED:
 		return RULE_STEP_UNKNOWN;
 	}
-	*bad_address = address;
-	return stack_copy_read(copy, address, out) ? RULE_STEP_OK : RULE_STEP_BAD_READ;
+	*address = place;
+	return stack_copy_read(copy, place, out) ? RULE_STEP_OK : RULE_STEP_BAD_READ;
 }
 
 /* What a caller has without any rule; its rip has yet to be found. */
@@ -170,15 +186,19 @@ static enum rule_step apply_rare(const struct rule *rule, const struct rule_tabl
 	caller_registers(registers, cfa);
 	for (unsigned i = 0; i < rule->saved_n; i++) {
 		const struct rule_saved *saved = &rule->saved[i];
+		bool is_place = saved->number == REGISTER_RIP || saved->number == REGISTER_RSP;
 		enum rule_step step = find_saved(saved, table, copy, &old, cfa,
 						 &registers->value[saved->number], bad_address);
 
-		if (step == RULE_STEP_OK)
-			registers->known |= 1u << saved->number;
-		else if (saved->number == REGISTER_RIP || saved->number == REGISTER_RSP)
+		if (step != RULE_STEP_OK && is_place)
 			return step;
-		else
-			registers->known &= ~(1u << saved->number);
+		registers->known &= ~(1u << saved->number);
+		if (step != RULE_STEP_OK)
+			continue;
+		registers->known |= 1u << saved->number;
+		registers->source[saved->number] = *bad_address ?: TRAIL_DERIVED;
+		if (is_place && *bad_address)
+			trail_add_word(copy->trail, *bad_address);
 	}
 	return is_known(registers, REGISTER_RIP) ? RULE_STEP_OK : RULE_STEP_UNKNOWN;
 }
@@ -200,11 +220,15 @@ enum rule_step rule_apply(const struct rule *rule, const struct rule_table *tabl
 	caller_registers(registers, cfa);
 	for (unsigned i = 0; i < rule->saved_n; i++) {
 		const struct rule_saved *saved = &rule->saved[i];
+		uint64_t address = cfa + saved->offset;
 
-		if (stack_copy_read(copy, cfa + saved->offset, &registers->value[saved->number])) {
+		if (stack_copy_read(copy, address, &registers->value[saved->number])) {
 			registers->known |= 1u << saved->number;
+			registers->source[saved->number] = address;
+			if (saved->number == REGISTER_RIP)
+				trail_add_word(copy->trail, address);
 		} else if (saved->number == REGISTER_RIP) {
-			*bad_address = cfa + saved->offset;
+			*bad_address = address;
 			return RULE_STEP_BAD_READ;
 		} else {
 			registers->known &= ~(1u << saved->number);

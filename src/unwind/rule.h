@@ -28,7 +28,9 @@ enum register_number {
 
 struct registers {
 	uint64_t value[REGISTERS_N];
-	uint32_t known; /* bit n: value[n] is known */
+	uint64_t source[REGISTERS_N]; /* where it is from (trail.h); not kept for rsp and rip, of
+					 which everything is on the trail */
+	uint32_t known;               /* bit n: value[n] is known */
 };
 
 enum rule_cfa {

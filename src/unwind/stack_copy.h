@@ -7,6 +7,7 @@
 
 #include "event/codec.h"
 #include "stack/stack_table.h"
+#include "unwind/trail.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -21,11 +22,15 @@ struct stack_piece {
 struct stack_copy {
 	struct stack_piece pieces[EVENT_STACKS_MAX];
 	unsigned pieces_n;
+	struct trail *trail; /* what decides the frames is added to it; borrowed; never NULL */
 };
 
-/* Borrows the bytes of `event`, which event_check() has passed. */
-static inline void stack_copy_init(struct stack_copy *copy, const struct event_syscall *event)
+/* Borrows `trail`, begun anew, and the bytes of `event`, which event_check() has passed. */
+static inline void stack_copy_init(struct stack_copy *copy, const struct event_syscall *event,
+				   struct trail *trail)
 {
+	trail_begin(trail);
+	copy->trail = trail;
 	copy->pieces_n = 0;
 	for (unsigned i = 0; i < event->stacks_n && i < EVENT_STACKS_MAX; i++)
 		if (event->stacks[i].size >= sizeof(uint64_t))

@@ -16,6 +16,7 @@ struct unwinder {
 	struct map modules; /* struct module * -> struct module_cfi * */
 	struct rule_table rules;
 	struct rule_cache cache;
+	struct trail trail; /* of the last stack */
 };
 
 /* One stack on its way. */
@@ -153,14 +154,26 @@ static bool is_executable(struct walk *walk, uint64_t address)
 	return cache_get(walk, address)->executable;
 }
 
-/* What is known of the caller once its rip, rsp and rbp are. */
-static void set_caller(struct walk *walk, uint64_t rip, uint64_t rsp, uint64_t rbp)
+/* Of the caller only rip, rsp and rbp are known. */
+static void set_caller(struct walk *walk, uint64_t rip, uint64_t rsp)
 {
 	walk->registers.value[REGISTER_RIP] = rip;
 	walk->registers.value[REGISTER_RSP] = rsp;
-	walk->registers.value[REGISTER_RBP] = rbp;
-	walk->registers.known = 1u << REGISTER_RIP | 1u << REGISTER_RSP | 1u << REGISTER_RBP;
+	walk->registers.known &= 1u << REGISTER_RIP | 1u << REGISTER_RSP | 1u << REGISTER_RBP;
 	walk->exact = false;
+}
+
+/* The innermost function has no frame: the return address lies where rsp points to. */
+static bool step_leaf(struct walk *walk)
+{
+	uint64_t rsp = walk->registers.value[REGISTER_RSP], address;
+
+	trail_add_word(walk->copy.trail, rsp);
+	if (!stack_copy_read(&walk->copy, rsp, &address) ||
+	    !is_call_of(walk, address, walk->registers.value[REGISTER_RIP]))
+		return false;
+	set_caller(walk, address, rsp + 8);
+	return true;
 }
 
 /*
@@ -170,37 +183,43 @@ static void set_caller(struct walk *walk, uint64_t rip, uint64_t rsp, uint64_t r
  */
 static bool step_frame_pointer(struct walk *walk, enum stack_end *end)
 {
-	const uint64_t *value = walk->registers.value;
-	uint64_t rsp = value[REGISTER_RSP], rbp = value[REGISTER_RBP];
-	uint64_t saved_rbp, address;
+	struct registers *registers = &walk->registers;
+	struct trail *trail = walk->copy.trail;
+	uint64_t rbp = registers->value[REGISTER_RBP], saved_rbp, address;
 
-	if (walk->exact && stack_copy_read(&walk->copy, rsp, &address) &&
-	    is_call_of(walk, address, value[REGISTER_RIP])) {
-		set_caller(walk, address, rsp + 8, rbp);
+	if (walk->exact && step_leaf(walk))
 		return true;
-	}
 	*end = STACK_END_NO_CFI;
-	if (!(walk->registers.known >> REGISTER_RBP & 1))
+	if (!(registers->known >> REGISTER_RBP & 1)) {
+		trail->incomplete = true;
 		return false;
+	}
+	trail_add(trail, registers->source[REGISTER_RBP]);
 	if (rbp == 0) {
 		*end = STACK_END_COMPLETE;
 		return false;
 	}
-	if (rbp < rsp)
+	if (rbp < registers->value[REGISTER_RSP])
 		return false;
+	trail_add_word(trail, rbp + 8);
 	if (!stack_copy_read(&walk->copy, rbp, &saved_rbp) ||
 	    !stack_copy_read(&walk->copy, rbp + 8, &address)) {
+		trail->incomplete = true;
 		if (stack_copy_why(&walk->copy, rbp + 8) == STACK_END_TRUNCATED)
 			*end = STACK_END_TRUNCATED;
 		return false;
 	}
-	if (address == 0 && saved_rbp == 0) {
-		*end = STACK_END_COMPLETE;
+	if (address == 0) {
+		trail_add_word(trail, rbp);
+		if (saved_rbp == 0)
+			*end = STACK_END_COMPLETE;
 		return false;
 	}
 	if (!is_executable(walk, address - 1))
 		return false;
-	set_caller(walk, address, rbp + 16, saved_rbp);
+	set_caller(walk, address, rbp + 16);
+	registers->value[REGISTER_RBP] = saved_rbp;
+	registers->source[REGISTER_RBP] = rbp;
 	return true;
 }
 
@@ -221,9 +240,11 @@ static bool step(struct walk *walk, const struct rule *rule, enum stack_end *end
 		*end = STACK_END_COMPLETE;
 		return false;
 	case RULE_STEP_UNKNOWN:
+		walk->copy.trail->incomplete = true;
 		*end = STACK_END_NO_CFI;
 		return false;
 	case RULE_STEP_BAD_READ:
+		walk->copy.trail->incomplete = true;
 		*end = stack_copy_why(&walk->copy, bad_address);
 		return false;
 	}
@@ -255,7 +276,7 @@ static enum stack_end walk_stack(struct walk *walk, struct frame *frames, uint32
 			break;
 		}
 		if (count == STACK_FRAMES_MAX) {
-			end = STACK_END_TOO_DEEP;
+			end = STACK_END_TOO_DEEP; /* more words than a trail holds */
 			break;
 		}
 		/* The trampoline of a signal frame was not called either. */
@@ -283,13 +304,17 @@ static enum stack_end unwind(struct unwinder *unwinder, const struct address_spa
 	struct walk walk;
 	enum stack_end end;
 
-	if (stack_event_is_ready(space, event, frames, frames_n, &end))
+	if (stack_event_is_ready(space, event, frames, frames_n, &end)) {
+		unwinder->trail.incomplete = true;
 		return end;
+	}
 	walk.unwinder = unwinder;
 	walk.space = space;
 	walk.generation = address_space_generation(space);
 	walk.exact = walk.first = true;
-	stack_copy_init(&walk.copy, event);
+	stack_copy_init(&walk.copy, event, &unwinder->trail);
+	for (unsigned i = 0; i < REGISTERS_N; i++)
+		walk.registers.source[i] = i;
 	walk.registers.value[REGISTER_RIP] = given->ip;
 	walk.registers.value[REGISTER_RSP] = given->sp;
 	walk.registers.value[REGISTER_RBP] = given->bp;
@@ -301,6 +326,12 @@ static enum stack_end unwind(struct unwinder *unwinder, const struct address_spa
 	walk.registers.known = 1u << REGISTER_RIP | 1u << REGISTER_RSP | 1u << REGISTER_RBP |
 			       1u << REGISTER_RBX | 0xfu << REGISTER_R12;
 	return walk_stack(&walk, frames, frames_n);
+}
+
+bool unwinder_cfi_footprint(const struct unwinder *unwinder, const struct event_syscall *event,
+			    struct footprint *out)
+{
+	return trail_footprint(&unwinder->trail, event, out);
 }
 
 static struct unwinder *create(const struct image_table *images)

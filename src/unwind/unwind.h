@@ -6,10 +6,12 @@
 #define HTRACE_UNWIND_UNWIND_H
 
 #include "event/event.h"
+#include "event/footprint.h"
 #include "os/address_space.h"
 #include "os/image.h"
 #include "stack/stack_table.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A way to unwind: one that is fast, and one (libdwfl) that tests compare it with. */
@@ -34,5 +36,12 @@ struct unwinder_ops {
 
 extern const struct unwinder_ops unwinder_cfi;  /* our own */
 extern const struct unwinder_ops unwinder_dwfl; /* elfutils': the oracle */
+
+/*
+ * What decided the frames of `event`, the last one that this unwinder_cfi unwound; false where that
+ * cannot be told (a read outside the copy, a DWARF expression, too many words).
+ */
+bool unwinder_cfi_footprint(const struct unwinder *unwinder, const struct event_syscall *event,
+			    struct footprint *out);
 
 #endif

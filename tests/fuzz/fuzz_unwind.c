@@ -72,13 +72,14 @@ static void try_parts(const struct input *input, const struct event_syscall *eve
 	struct cfi cfi = {.eh_frame_hdr = input->eh_frame_hdr};
 	struct rule_table table;
 	struct stack_copy copy;
+	struct trail trail;
 	struct rule rule;
 	uint64_t bad;
 
 	*(debug ? &cfi.debug_frame : &cfi.eh_frame) = input->eh_frame;
 	cfi_open(&cfi);
 	rule_table_init(&table);
-	stack_copy_init(&copy, event);
+	stack_copy_init(&copy, event, &trail);
 	for (unsigned i = 0; i < APPLY_MAX; i++) {
 		struct registers registers = {.known = 0x1ffff};
 
