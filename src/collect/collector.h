@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "event/event.h"
+#include "event/footprint.h"
 #include "event/plan.h"
 
 #include <stdbool.h>
@@ -73,6 +74,14 @@ struct collector_ops {
 	 */
 	int (*poll)(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		    struct error *error);
+
+	/*
+	 * `event`, which came with `mappings`, has the stack `stack` (not 0), and `footprint` is
+	 * what decided it: such a stack may come as known_stack from now on. NULL: stacks are
+	 * always copied.
+	 */
+	void (*learn_stack)(struct collector *collector, const struct event_syscall *event,
+			    const struct footprint *footprint, uint32_t stack);
 
 	/* True once the spawned child has ended and was waited for; its wait(2) status. */
 	bool (*child_ended)(const struct collector *collector, int *wait_status);

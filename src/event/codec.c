@@ -7,7 +7,7 @@ static bool check_syscall(const struct event_syscall *event, size_t size)
 {
 	size_t used = sizeof(*event);
 
-	if (event->stacks_n > EVENT_STACKS_MAX ||
+	if (event->stacks_n > EVENT_STACKS_MAX || (event->stacks_n && size < used) ||
 	    (event->phase != EVENT_ENTER && event->phase != EVENT_LEAVE))
 		return false;
 	for (unsigned i = 0; i < event->stacks_n; i++) {
@@ -34,12 +34,9 @@ static bool check_map(const struct event_map *event, size_t size)
 size_t event_check(const void *bytes, size_t available)
 {
 	static const uint16_t least[] = {
-	    [EVENT_SYSCALL] = sizeof(struct event_syscall),
-	    [EVENT_DATA] = sizeof(struct event_data),
-	    [EVENT_FORK] = sizeof(struct event_fork),
-	    [EVENT_EXEC] = sizeof(struct event_exec),
-	    [EVENT_EXIT] = sizeof(struct event_exit),
-	    [EVENT_MAP] = sizeof(struct event_map),
+	    [EVENT_SYSCALL] = EVENT_SYSCALL_SHORT_BYTES, [EVENT_DATA] = sizeof(struct event_data),
+	    [EVENT_FORK] = sizeof(struct event_fork),    [EVENT_EXEC] = sizeof(struct event_exec),
+	    [EVENT_EXIT] = sizeof(struct event_exit),    [EVENT_MAP] = sizeof(struct event_map),
 	    [EVENT_LOST] = sizeof(struct event_lost),
 	};
 	const struct event_header *header = bytes;

@@ -68,11 +68,17 @@ struct event_syscall {
 	uint16_t stacks_n; /* pieces in use; 0: no stack was taken */
 	int64_t result;
 	uint64_t args[6];
-	uint64_t out[2]; /* what the call wrote, as enum plan_out says */
+	uint64_t out[2];      /* what the call wrote, as enum plan_out says */
+	uint64_t mappings;    /* collector's number of the mappings as they were; 0: it has none */
+	uint32_t known_stack; /* not 0: the stack that a footprint was told for (collector.h) */
+	uint32_t reserved;
+	/* A record without pieces may end here. */
 	struct event_registers registers;
 	struct event_stack stacks[EVENT_STACKS_MAX];
 	uint8_t bytes[]; /* the pieces, one after the other */
 };
+
+enum { EVENT_SYSCALL_SHORT_BYTES = 120 }; /* one that ends before `registers` */
 
 enum event_data_kind {
 	EVENT_DATA_PATH = 1,    /* a string that an argument points to, no NUL needed at its end */
@@ -160,7 +166,9 @@ struct event_lost {
 _Static_assert(sizeof(struct event_header) == 24, "wire format");
 _Static_assert(sizeof(struct event_registers) == 64, "wire format");
 _Static_assert(sizeof(struct event_stack) == 16, "wire format");
-_Static_assert(sizeof(struct event_syscall) == 200, "wire format");
+_Static_assert(sizeof(struct event_syscall) == 216, "wire format");
+_Static_assert(__builtin_offsetof(struct event_syscall, registers) == EVENT_SYSCALL_SHORT_BYTES,
+	       "wire format");
 _Static_assert(sizeof(struct event_data) == 32, "wire format");
 _Static_assert(sizeof(struct event_fork) == 32, "wire format");
 _Static_assert(sizeof(struct event_exec) == 32, "wire format");

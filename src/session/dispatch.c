@@ -91,18 +91,40 @@ static const struct event_data *of_kind(const struct event_data *data, uint32_t 
 
 /* ---- events ---- */
 
+/* The next stack of this kind need not be copied. */
+static void teach_collector(struct session *session, const struct event_syscall *event,
+			    uint32_t stack_id)
+{
+	struct footprint footprint;
+
+	if (event->mappings && session->ops->learn_stack &&
+	    unwinder_cfi_footprint(session->unwinder, event, &footprint))
+		session->ops->learn_stack(session->collector, event, &footprint, stack_id);
+}
+
 static uint32_t unwind(struct session *session, const struct event_syscall *event)
 {
 	struct target *target = session_target(session, event->header.pid);
 	struct frame frames[STACK_FRAMES_MAX];
-	uint32_t frames_n = 0;
+	uint32_t stack_id, frames_n = 0;
 	enum stack_end end;
 
 	if (!event->stacks_n)
 		return STACK_NONE;
 	end = unwinder_cfi.unwind(session->unwinder, target->space, event, frames, &frames_n);
 	model_stack_ended(session->model, event->header.pid, end);
-	return stack_table_intern(session->stacks, frames, frames_n, end);
+	stack_id = stack_table_intern(session->stacks, frames, frames_n, end);
+	teach_collector(session, event, stack_id);
+	return stack_id;
+}
+
+static uint32_t stack_of(struct session *session, const struct event_syscall *event)
+{
+	if (!event->known_stack)
+		return unwind(session, event);
+	model_stack_ended(session->model, event->header.pid,
+			  stack_table_get(session->stacks, event->known_stack).end);
+	return event->known_stack;
 }
 
 static void dispatch_syscall(struct session *session, const struct event_syscall *event)
@@ -118,7 +140,7 @@ static void dispatch_syscall(struct session *session, const struct event_syscall
 
 	if (!n)
 		return;
-	actor.stack_id = unwind(session, event);
+	actor.stack_id = stack_of(session, event);
 	for (size_t i = 0; i < n; i++) {
 		const struct handle_op *op = &session->ops_buffer[i];
 

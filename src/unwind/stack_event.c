@@ -53,15 +53,16 @@ bool stack_event_is_ready(const struct address_space *space, const struct event_
 			  struct frame *frames, uint32_t *frames_n, enum stack_end *end)
 {
 	bool has_bytes = event->stacks_n && event->stacks[0].size >= sizeof(uint64_t);
+	bool has_registers = event->header.size >= sizeof(*event) && event->registers.ip;
 
 	*frames_n = 0;
 	if (has_bytes && event->stacks[0].flags & EVENT_STACK_ADDRESSES) {
 		*end = pass_addresses(space, event, frames, frames_n);
 		return true;
 	}
-	if (has_bytes && event->registers.ip)
+	if (has_bytes && has_registers)
 		return false;
-	if (event->registers.ip)
+	if (has_registers)
 		add_frame(space, event->registers.ip, frames, frames_n);
 	*end = STACK_END_NO_COPY;
 	return true;

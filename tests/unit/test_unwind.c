@@ -33,6 +33,7 @@ static int setup(void **state)
 	fixture->unwinder = unwinder_cfi.create(fixture->images);
 	fixture->event = xcalloc(1, EVENT_SIZE_MAX);
 	fixture->event->header.type = EVENT_SYSCALL;
+	fixture->event->header.size = sizeof(*fixture->event);
 	fixture->event->phase = EVENT_ENTER;
 	*state = fixture;
 	return 0;
@@ -60,6 +61,7 @@ static void add_piece(struct fixture *fixture, uint64_t start, const uint64_t *w
 	for (unsigned i = 0; i < event->stacks_n; i++)
 		used += event->stacks[i].size;
 	memcpy(event->bytes + used, words, count * sizeof(*words));
+	event->header.size += count * sizeof(*words);
 	event->stacks[event->stacks_n++] =
 	    (struct event_stack){start, count * sizeof(*words), flags};
 }

@@ -1,9 +1,9 @@
 /* A library that leaks, and is unloaded before anybody asks for its name. */
 #include <sys/eventfd.h>
 
-int plugin_leak(void);
+int PLUGIN_FUNCTION(void);
 
-int plugin_leak(void)
+int PLUGIN_FUNCTION(void)
 {
 	int number = eventfd(0, 0);
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "collect/bpf/footprints.h"
 #include "collect/bpf/program.h"
 #include "collect/bpf/ring.h"
 #include "collect/bpf/shared.h"
@@ -26,13 +27,14 @@ enum {
 	NAPS_MAX = 8,          /* at the most, between two looks at the ring while events come */
 	NAP_SHARE = 4,         /* of the ring that waits ends the naps */
 	IDLE_MS = 20,          /* while none come */
-	PREFETCH_BYTES = 2048, /* of the next record */
+	PREFETCH_BYTES = 2048, /* of the next records */
 	BATCH_MAX = 4096,      /* events that one poll hands over at the most */
 };
 
 struct collector {
 	struct program program;
 	struct ring ring;
+	struct footprints footprints;
 	uint64_t events;
 	uint64_t lost_told;
 	uint64_t missed; /* program_missed() when there was time to ask */
@@ -43,8 +45,9 @@ struct collector {
 	bool detached;
 	const struct event_sink *sink; /* of the poll that is under way */
 	unsigned batch;
-	bool busy;       /* the last look found events, and took all */
-	uint8_t *joined; /* an EVENT_MAP whose path was joined */
+	bool busy;                 /* the last look found events, and took all */
+	const uint8_t *prefetched; /* up to here, in the ring */
+	uint8_t *joined;           /* an EVENT_MAP whose path was joined */
 };
 
 static void bpf_destroy(struct collector *collector);
@@ -58,6 +61,7 @@ static int bpf_create(const struct collector_options *options, struct collector 
 	collector->joined = xmalloc(EVENT_SIZE_MAX);
 	result = program_init(&collector->program, options, error) ?:
 		 ring_init(&collector->ring, collector->program.ring_fd, options->ring_bytes, error) ?:
+		 footprints_init(&collector->footprints, collector->program.footprints_fd, error) ?:
 		 program_attach(&collector->program, error);
 	if (result) {
 		bpf_destroy(collector);
@@ -71,10 +75,11 @@ static int bpf_create(const struct collector_options *options, struct collector 
 
 static int trace_process(struct collector *collector, pid_t pid, struct error *error)
 {
+	uint64_t *mappings = &collector->program.counters->mappings;
+	struct bpf_traced process = {__atomic_add_fetch(mappings, 1, __ATOMIC_RELAXED)};
 	uint32_t key = pid;
-	uint8_t one = 1;
 
-	if (bpf_map_update_elem(collector->program.traced_fd, &key, &one, BPF_ANY) < 0)
+	if (bpf_map_update_elem(collector->program.traced_fd, &key, &process, BPF_ANY) < 0)
 		return error_set_errno(error, -errno, "cannot add process %d to the BPF filter",
 				       pid);
 	collector->attached = true;
@@ -176,19 +181,24 @@ static const struct event_header *join_path(struct collector *collector,
 
 /*
  * Another CPU wrote the record: ask for all its cache lines at once instead of one after the other,
- * and for those of the next one, which is behind it. (It triples what a consumer can take.)
+ * and for those of the next ones, which are behind it. (It triples what a consumer can take.)
  */
-static void prefetch(const uint8_t *data, size_t bytes)
+static void prefetch(struct collector *collector, const uint8_t *data, size_t bytes)
 {
-	for (size_t i = 64; i < bytes + PREFETCH_BYTES; i += 64)
-		__builtin_prefetch(data + i);
+	const uint8_t *line = collector->prefetched, *end = data + bytes + PREFETCH_BYTES;
+
+	if (line < data || line > end) /* the ring begins again */
+		line = data;
+	for (; line < end; line += 64)
+		__builtin_prefetch(line);
+	collector->prefetched = line;
 }
 
 static void receive(struct collector *collector, const void *data, size_t bytes)
 {
 	const struct event_header *event = data;
 
-	prefetch(data, bytes);
+	prefetch(collector, data, bytes);
 	if (!event_check(data, bytes))
 		return; /* our own program wrote it: cannot happen */
 	if (event->type == EVENT_MAP && event->flags & BPF_MAP_PATH_REVERSED)
@@ -304,6 +314,12 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 	}
 }
 
+static void bpf_learn_stack(struct collector *collector, const struct event_syscall *event,
+			    const struct footprint *footprint, uint32_t stack)
+{
+	footprints_add(&collector->footprints, event->mappings, footprint, stack);
+}
+
 /* ---- end ---- */
 
 static void bpf_detach(struct collector *collector)
@@ -322,6 +338,7 @@ static void bpf_destroy(struct collector *collector)
 {
 	if (!collector)
 		return;
+	footprints_fini(&collector->footprints);
 	ring_fini(&collector->ring);
 	program_fini(&collector->program);
 	free(collector->joined);
@@ -334,6 +351,7 @@ const struct collector_ops collector_bpf = {
     .attach = bpf_attach,
     .spawn = bpf_spawn,
     .poll = bpf_poll,
+    .learn_stack = bpf_learn_stack,
     .child_ended = bpf_child_ended,
     .child_stopped = bpf_child_stopped,
     .detach = bpf_detach,

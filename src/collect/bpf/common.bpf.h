@@ -41,7 +41,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BPF_PROCESSES_MAX);
 	__type(key, u32);
-	__type(value, u8);
+	__type(value, struct bpf_traced);
 } traced SEC(".maps");
 
 struct map_scratch {
@@ -56,9 +56,26 @@ struct {
 	__type(value, struct map_scratch);
 } scratch SEC(".maps");
 
-static __always_inline bool is_traced(u32 tgid)
+static __always_inline struct bpf_traced *find_traced(u32 tgid)
 {
-	return bpf_map_lookup_elem(&traced, &tgid) != NULL;
+	return bpf_map_lookup_elem(&traced, &tgid);
+}
+
+static __always_inline u64 new_mappings(void)
+{
+	return __sync_fetch_and_add(&counters.mappings, 1) + 1;
+}
+
+/*
+ * To be called once the EVENT_MAPs of a change are in the ring: stacks that were recorded before
+ * them are unwound without them, and must not be taken for ones of now.
+ */
+static __always_inline void mappings_changed(u32 tgid)
+{
+	struct bpf_traced *process = find_traced(tgid);
+
+	if (process)
+		process->mappings = new_mappings();
 }
 
 static __always_inline void lost(void)

@@ -38,13 +38,16 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
 {
 	struct sample sample = {.regs = regs, .phase = EVENT_ENTER};
+	struct bpf_traced *process;
 	u64 number = id;
 
 	barrier_var(number);
 	if (number >= PLAN_SYSCALLS_MAX || !(config.calls[number].when & PLAN_ENTER))
 		return 0;
-	if (!is_traced(bpf_get_current_pid_tgid() >> 32))
+	process = find_traced(bpf_get_current_pid_tgid() >> 32);
+	if (!process)
 		return 0;
+	sample.mappings = process->mappings;
 	sample.task = bpf_get_current_task_btf();
 	sample.number = number;
 	sample.plan = &config.calls[number];
@@ -69,6 +72,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 {
 	struct sample sample = {.regs = regs, .phase = EVENT_LEAVE, .result = result};
+	struct bpf_traced *process;
 	u64 number = regs->orig_ax;
 	u8 when;
 
@@ -76,8 +80,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	if (number >= PLAN_SYSCALLS_MAX)
 		return 0;
 	when = when_of(config.calls[number].when, result);
-	if (!when || !is_traced(bpf_get_current_pid_tgid() >> 32))
+	if (!when)
 		return 0;
+	process = find_traced(bpf_get_current_pid_tgid() >> 32);
+	if (!process)
+		return 0;
+	sample.mappings = process->mappings;
 	sample.task = bpf_get_current_task_btf();
 	sample.number = number;
 	sample.plan = &config.calls[number];
@@ -92,7 +100,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	if (when & PLAN_LEAVE_OK && sample.plan->data && !data_record(regs, sample.plan, result))
 		return 0;
 	if (when & PLAN_LEAVE_FAILED)
-		record_stackless(&sample);
+		record_short(&sample, 0);
 	else
 		record(&sample);
 	return 0;
@@ -104,9 +112,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct event_fork event = {0};
 	u32 tgid = child->tgid;
 	bool same_files = parent->files == child->files;
-	u8 one = 1;
+	struct bpf_traced process = {.mappings = new_mappings()};
 
-	if (!is_traced(parent->tgid))
+	if (!find_traced(parent->tgid))
 		return 0;
 	header_fill(&event.header, EVENT_FORK, sizeof(event));
 	/* The tracepoint runs in the parent, whatever the parent of the child will be. */
@@ -115,7 +123,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	} else {
 		if (!config.follow_children)
 			return 0;
-		if (bpf_map_update_elem(&traced, &tgid, &one, BPF_ANY)) {
+		if (bpf_map_update_elem(&traced, &tgid, &process, BPF_ANY)) {
 			lost();
 			return 0;
 		}
@@ -139,7 +147,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 	struct event_exec event = {0};
 	struct pt_regs *regs;
 
-	if (!is_traced(task->tgid))
+	if (!find_traced(task->tgid))
 		return 0;
 	task = bpf_get_current_task_btf();
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
@@ -154,6 +162,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 	/* A program with an interpreter starts in it: that is ld.so's text. */
 	map_record(task, BPF_CORE_READ(regs, ip), 0);
 	map_vdso(task);
+	mappings_changed(task->tgid);
 	return 0;
 }
 
@@ -165,7 +174,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	u32 tgid = task->tgid;
 	bool last = signal->live.counter == 0;
 
-	if (!is_traced(tgid))
+	if (!find_traced(tgid))
 		return 0;
 	header_fill(&event.header, EVENT_EXIT, sizeof(event));
 	if (last) {

@@ -142,6 +142,7 @@ static __always_inline void mapping_changed(struct task_struct *task, struct pt_
 	if (result < 0 || !(regs->dx & PROT_EXEC_BIT))
 		return;
 	map_record(task, result ? (u64)result : regs->di, 0);
+	mappings_changed(task->tgid);
 }
 
 #endif

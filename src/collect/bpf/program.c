@@ -50,6 +50,7 @@ static int set_config(struct bpf_object *object, const struct collector_options 
 	memcpy(config->guard_values, options->plan->guard_values, sizeof(config->guard_values));
 	config->guard_values_n = options->plan->guard_values_n;
 	config->stack_bytes_max = options->stack_bytes_max;
+	config->wake_bytes = options->ring_bytes / 4;
 	config->follow_children = options->follow_children;
 	config->calls[SYS_mmap].when |= BPF_PLAN_MAPPING;
 	config->calls[SYS_mprotect].when |= BPF_PLAN_MAPPING;
@@ -98,12 +99,13 @@ static int load(struct program *program, const struct collector_options *options
 		return refused(error, result, "load the BPF program");
 	program->ring_fd = bpf_object__find_map_fd_by_name(program->object, "ring");
 	program->traced_fd = bpf_object__find_map_fd_by_name(program->object, "traced");
+	program->footprints_fd = bpf_object__find_map_fd_by_name(program->object, "footprints");
 	return 0;
 }
 
 static int map_counters(struct program *program, struct error *error)
 {
-	void *counters = mmap(NULL, sizeof(*program->counters), PROT_READ, MAP_SHARED,
+	void *counters = mmap(NULL, sizeof(*program->counters), PROT_READ | PROT_WRITE, MAP_SHARED,
 			      bpf_map__fd(find_map(program->object, ".bss")), 0);
 
 	if (counters == MAP_FAILED)
@@ -117,7 +119,7 @@ int program_init(struct program *program, const struct collector_options *option
 {
 	int result;
 
-	*program = (struct program){.ring_fd = -1, .traced_fd = -1};
+	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .footprints_fd = -1};
 	libbpf_set_print(quiet);
 	result = check_pid_namespace(error) ?: load(program, options, error) ?:
 		 map_counters(program, error);
@@ -168,7 +170,7 @@ void program_fini(struct program *program)
 {
 	program_detach(program);
 	if (program->counters)
-		munmap((void *)program->counters, sizeof(*program->counters));
+		munmap(program->counters, sizeof(*program->counters));
 	bpf_object__close(program->object);
-	*program = (struct program){.ring_fd = -1, .traced_fd = -1};
+	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .footprints_fd = -1};
 }

@@ -1,38 +1,14 @@
 /*
- * Makes EVENT_SYSCALL records: arguments, out parameters, registers, stack. None of them wakes the
- * consumer, which looks by itself every few milliseconds: a wake-up costs as much as ten records.
+ * Makes EVENT_SYSCALL records: arguments, out parameters, registers, stack. The consumer looks for
+ * them by itself every few milliseconds, for a wake-up costs as much as ten records; it is woken
+ * only when a burst of copied stacks fills the ring sooner.
  */
 #ifndef HTRACE_COLLECT_BPF_RECORD_BPF_H
 #define HTRACE_COLLECT_BPF_RECORD_BPF_H
 
 #include "collect/bpf/common.bpf.h"
+#include "collect/bpf/footprint.bpf.h"
 #include "collect/bpf/stack.bpf.h"
-
-static __always_inline void syscall_fill(struct event_syscall *event, struct pt_regs *regs,
-					 u32 number, u16 phase, s64 result)
-{
-	event->number = number;
-	event->phase = phase;
-	event->stacks_n = 0;
-	event->result = result;
-	event->args[0] = regs->di;
-	event->args[1] = regs->si;
-	event->args[2] = regs->dx;
-	event->args[3] = regs->r10;
-	event->args[4] = regs->r8;
-	event->args[5] = regs->r9;
-	event->out[0] = event->out[1] = 0;
-	event->registers.ip = regs->ip;
-	event->registers.sp = regs->sp;
-	event->registers.bp = regs->bp;
-	event->registers.bx = regs->bx;
-	event->registers.r12 = regs->r12;
-	event->registers.r13 = regs->r13;
-	event->registers.r14 = regs->r14;
-	event->registers.r15 = regs->r15;
-	event->stacks[0].start = event->stacks[0].size = event->stacks[0].flags = 0;
-	event->stacks[1].start = event->stacks[1].size = event->stacks[1].flags = 0;
-}
 
 static __always_inline u64 argument(struct pt_regs *regs, u8 index)
 {
@@ -86,18 +62,60 @@ struct sample {
 	struct task_struct *task;
 	struct pt_regs *regs;
 	const volatile struct syscall_plan *plan;
-	u64 end; /* of the stack, as far as is known */
+	u64 mappings; /* bpf_traced.mappings */
+	u64 end;      /* of the stack, as far as is known */
 	s64 result;
 	u32 number;
 	u16 phase;
 };
 
-static __always_inline void record_fill(struct event_syscall *event, const struct sample *sample)
+/* All that a short record has. */
+static __always_inline void record_fill(struct event_syscall *event, const struct sample *sample,
+					u32 size)
 {
-	header_fill(&event->header, EVENT_SYSCALL, sizeof(*event));
-	syscall_fill(event, sample->regs, sample->number, sample->phase, sample->result);
+	const struct pt_regs *regs = sample->regs;
+
+	header_fill(&event->header, EVENT_SYSCALL, size);
+	event->number = sample->number;
+	event->phase = sample->phase;
+	event->stacks_n = 0;
+	event->result = sample->result;
+	event->args[0] = regs->di;
+	event->args[1] = regs->si;
+	event->args[2] = regs->dx;
+	event->args[3] = regs->r10;
+	event->args[4] = regs->r8;
+	event->args[5] = regs->r9;
+	event->out[0] = event->out[1] = 0;
+	event->mappings = sample->mappings;
+	event->known_stack = event->reserved = 0;
 	if (sample->phase == EVENT_LEAVE && sample->result >= 0 && sample->plan->out)
 		out_fill(event, sample->regs, sample->plan);
+}
+
+static __always_inline void registers_fill(struct event_syscall *event, const struct pt_regs *regs)
+{
+	event->registers.ip = regs->ip;
+	event->registers.sp = regs->sp;
+	event->registers.bp = regs->bp;
+	event->registers.bx = regs->bx;
+	event->registers.r12 = regs->r12;
+	event->registers.r13 = regs->r13;
+	event->registers.r14 = regs->r14;
+	event->registers.r15 = regs->r15;
+	event->stacks[0].start = event->stacks[0].size = event->stacks[0].flags = 0;
+	event->stacks[1].start = event->stacks[1].size = event->stacks[1].flags = 0;
+}
+
+/*
+ * Wakes the consumer when `bytes` more have made the ring as full as config.wake_bytes. Others may
+ * have added theirs since, hence the width of the line; once behind it, nobody wakes again.
+ */
+static __always_inline u64 wake_flag(u32 bytes)
+{
+	u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+
+	return waiting - config.wake_bytes < 4 * bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* One record with up to `room` (a constant) bytes of stack. */
@@ -110,7 +128,8 @@ static __always_inline void record_with(const struct sample *sample, const u32 r
 		lost();
 		return;
 	}
-	record_fill(event, sample);
+	record_fill(event, sample, sizeof(*event));
+	registers_fill(event, sample->regs);
 	event->stacks_n = 1;
 	stack_copy(sample->task, sample->regs->sp, sample->end, event->bytes, room,
 		   &event->stacks[0]);
@@ -119,7 +138,7 @@ static __always_inline void record_with(const struct sample *sample, const u32 r
 		event->stacks[0].flags = EVENT_STACK_CUT;
 	}
 	event->header.size = sizeof(*event) + event->stacks[0].size;
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, wake_flag(sizeof(*event) + room));
 }
 
 enum { ALTSTACK_BYTES = 32 * 1024, SAVED_SP_WORD = 18 };
@@ -175,7 +194,8 @@ static __always_inline void record_altstack(const struct sample *sample)
 		lost();
 		return;
 	}
-	record_fill(event, sample);
+	record_fill(event, sample, sizeof(*event));
+	registers_fill(event, sample->regs);
 	event->stacks_n = 1;
 	used = stack_copy(task, sample->regs->sp, sample->end, event->bytes, ALTSTACK_BYTES,
 			  &event->stacks[0]);
@@ -188,23 +208,30 @@ static __always_inline void record_altstack(const struct sample *sample)
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void record_stackless(const struct sample *sample)
+/* A record without a copy; `stack` is known, or 0. */
+static __always_inline void record_short(const struct sample *sample, u32 stack)
 {
-	struct event_syscall *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	struct event_syscall *event = bpf_ringbuf_reserve(&ring, EVENT_SYSCALL_SHORT_BYTES, 0);
 
 	if (!event) {
 		lost();
 		return;
 	}
-	record_fill(event, sample);
+	record_fill(event, sample, EVENT_SYSCALL_SHORT_BYTES);
+	event->known_stack = stack;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void record(struct sample *sample)
 {
+	u32 stack = known_stack(sample->regs, sample->mappings, sample->phase);
 	u64 sp = sample->regs->sp;
 	u64 bytes;
 
+	if (stack) {
+		record_short(sample, stack);
+		return;
+	}
 	sample->end = stack_end_guess(sample->task, sp);
 	if (on_altstack(sample->task, sp)) {
 		record_altstack(sample);
