@@ -18,4 +18,11 @@ def test_unloaded_library(lab):
     lab.run_truth([lab.workload("workload_libc_calls"), plugin], modules=["workload_plugin.so"])
 
 
+def test_mappings_change(lab):
+    """A mapping appears while another thread holds the lock of all of them: it is told nevertheless."""
+    plugin = lab.workload("workload_plugin.so")
+    rounds = "3000" if lab.collector == "bpf" else "300"
+    lab.run_truth([lab.workload("workload_mappings"), rounds, plugin], modules=["workload_plugin.so"])
+
+
 harness.main(globals())

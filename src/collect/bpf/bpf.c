@@ -37,8 +37,9 @@ struct collector {
 	struct footprints footprints;
 	uint64_t events;
 	uint64_t lost_told;
-	uint64_t missed; /* program_missed() when there was time to ask */
-	pid_t child;     /* started by spawn and not waited for yet; 0: none */
+	uint64_t missed;    /* program_missed() when there was time to ask */
+	uint64_t maps_lost; /* mappings of processes that have ended since */
+	pid_t child;        /* started by spawn and not waited for yet; 0: none */
 	int child_status;
 	bool child_waited;
 	bool attached; /* something was attached or spawned */
@@ -201,6 +202,12 @@ static void receive(struct collector *collector, const void *data, size_t bytes)
 	prefetch(collector, data, bytes);
 	if (!event_check(data, bytes))
 		return; /* our own program wrote it: cannot happen */
+	if (event->type == EVENT_MAP && event->flags & BPF_MAP_UNREAD) {
+		if (maps_hand_over(event->pid, collector->sink, NULL) < 0)
+			collector->maps_lost++;
+		collector->batch++;
+		return;
+	}
 	if (event->type == EVENT_MAP && event->flags & BPF_MAP_PATH_REVERSED)
 		event = join_path(collector, data);
 	collector->sink->receive(collector->sink->context, event);
@@ -219,7 +226,7 @@ static uint64_t now_ns(void)
 static uint64_t lost_records(const struct collector *collector)
 {
 	return __atomic_load_n(&collector->program.counters->lost, __ATOMIC_RELAXED) +
-	       collector->missed;
+	       collector->missed + collector->maps_lost;
 }
 
 static void tell_losses(struct collector *collector)

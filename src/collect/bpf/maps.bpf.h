@@ -89,14 +89,28 @@ static __always_inline u32 map_file(struct map_scratch *map, struct task_struct 
 	return walk.used;
 }
 
+/* The mapping could not be looked at: another thread of the process is changing others. */
+static __always_inline void map_unread(u64 address)
+{
+	struct event_map event = {.start = address, .end = address + 1};
+
+	header_fill(&event.header, EVENT_MAP, sizeof(event));
+	event.header.flags = BPF_MAP_UNREAD;
+	if (bpf_ringbuf_output(&ring, &event, sizeof(event), BPF_RB_FORCE_WAKEUP))
+		lost();
+	counters.urgent++;
+}
+
 static __always_inline void map_record(struct task_struct *task, u64 address, u16 flags)
 {
 	u32 zero = 0, size = sizeof(struct event_map);
 	struct map_scratch *map = bpf_map_lookup_elem(&scratch, &zero);
 	struct map_found found = {0};
 
-	if (!map || bpf_find_vma(task, address, map_callback, &found, 0)) {
-		lost();
+	if (!map)
+		return;
+	if (bpf_find_vma(task, address, map_callback, &found, 0)) {
+		map_unread(address);
 		return;
 	}
 	header_fill(&map->event.header, EVENT_MAP, 0);

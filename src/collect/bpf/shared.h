@@ -15,6 +15,10 @@ enum {
 	 * component first. The user half joins them. */
 	BPF_MAP_PATH_REVERSED = 0x8000,
 
+	/* Flag of an EVENT_MAP in the ring: something was mapped at `start`, and the kernel could
+	 * not be asked what. The user half reads /proc/PID/maps instead. */
+	BPF_MAP_UNREAD = 0x4000,
+
 	BPF_PATH_PARTS_MAX = 48,
 	BPF_PATH_BYTES_MAX = 4096,
 	BPF_PROCESSES_MAX = 65536,
