@@ -11,11 +11,25 @@
 #include "unwind/rule_cache.h"
 #include "unwind/stack_event.h"
 
+enum {
+	ENTRY_BYTES_MAX = 16,  /* of ld.so's _start, up to behind its only call */
+	LEAF_BYTES_MAX = 4096, /* a function that has no frame is short */
+	CALL_BYTES = 5,        /* e8 rel32 */
+	CALLS_LOG2 = 10,
+};
+
+/* The direct call that stands before a return address, read from its file once. */
+struct call {
+	uint64_t address, generation; /* 0: the entry is empty */
+	uint64_t target;              /* 0: there is no direct call */
+};
+
 struct unwinder {
 	const struct image_table *images;
 	struct map modules; /* struct module * -> struct module_cfi * */
 	struct rule_table rules;
 	struct rule_cache cache;
+	struct call calls[1 << CALLS_LOG2];
 	struct trail trail; /* of the last stack */
 };
 
@@ -28,12 +42,6 @@ struct walk {
 	struct registers registers;
 	bool exact; /* rip is no return address */
 	bool first; /* nothing has been unwound yet */
-};
-
-enum {
-	ENTRY_BYTES_MAX = 16,  /* of ld.so's _start, up to behind its only call */
-	LEAF_BYTES_MAX = 4096, /* a function that has no frame is short */
-	CALL_BYTES = 5,        /* e8 rel32 */
 };
 
 static struct module_cfi *module_get(struct unwinder *unwinder, const struct module *module)
@@ -128,11 +136,7 @@ static const struct rule_cache_entry *cache_get(struct walk *walk, uint64_t pc)
 	return entry;
 }
 
-/*
- * Does `address` follow a direct call of a function that begins shortly before `pc`? Then pc's
- * function has made no frame yet or never does, as Go's system call stubs.
- */
-static bool is_call_of(struct walk *walk, uint64_t address, uint64_t pc)
+static uint64_t read_call_target(struct walk *walk, uint64_t address)
 {
 	const struct mapping *mapping = address_space_find(walk->space, address - 1);
 	const struct image *image =
@@ -144,9 +148,25 @@ static bool is_call_of(struct walk *walk, uint64_t address, uint64_t pc)
 	    !module_code_read(image->module, address - CALL_BYTES - image->bias, code,
 			      sizeof(code)) ||
 	    code[0] != 0xe8)
-		return false;
+		return 0;
 	memcpy(&distance, code + 1, sizeof(distance));
-	return pc - (address + distance) < LEAF_BYTES_MAX;
+	return address + distance;
+}
+
+/*
+ * Does `address` follow a direct call of a function that begins shortly before `pc`? Then pc's
+ * function has made no frame yet or never does, as Go's system call stubs.
+ */
+static bool is_call_of(struct walk *walk, uint64_t address, uint64_t pc)
+{
+	struct call *call =
+	    &walk->unwinder->calls[address * 0x9e3779b97f4a7c15u >> (64 - CALLS_LOG2)];
+
+	if (call->address != address || call->generation != walk->generation)
+		*call = (struct call){.address = address,
+				      .generation = walk->generation,
+				      .target = read_call_target(walk, address)};
+	return call->target && pc - call->target < LEAF_BYTES_MAX;
 }
 
 static bool is_executable(struct walk *walk, uint64_t address)
