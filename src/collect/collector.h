@@ -83,6 +83,10 @@ struct collector_ops {
 	void (*learn_stack)(struct collector *collector, const struct event_syscall *event,
 			    const struct footprint *footprint, uint32_t stack);
 
+	/* Each number that may still come as known_stack, some more than once. NULL: none. */
+	void (*known_stacks)(const struct collector *collector,
+			     void (*each)(void *context, uint32_t stack), void *context);
+
 	/* True once the spawned child has ended and was waited for; its wait(2) status. */
 	bool (*child_ended)(const struct collector *collector, int *wait_status);
 

@@ -62,7 +62,7 @@ static int bpf_create(const struct collector_options *options, struct collector 
 	collector->joined = xmalloc(EVENT_SIZE_MAX);
 	result = program_init(&collector->program, options, error) ?:
 		 ring_init(&collector->ring, collector->program.ring_fd, options->ring_bytes, error) ?:
-		 footprints_init(&collector->footprints, collector->program.footprints_fd, error) ?:
+		 footprints_init(&collector->footprints, collector->program.footprints_fd, &collector->ring, error) ?:
 		 program_attach(&collector->program, error);
 	if (result) {
 		bpf_destroy(collector);
@@ -327,6 +327,12 @@ static void bpf_learn_stack(struct collector *collector, const struct event_sysc
 	footprints_add(&collector->footprints, event->mappings, footprint, stack);
 }
 
+static void bpf_known_stacks(const struct collector *collector,
+			     void (*each)(void *context, uint32_t stack), void *context)
+{
+	footprints_each_stack(&collector->footprints, each, context);
+}
+
 /* ---- end ---- */
 
 static void bpf_detach(struct collector *collector)
@@ -359,6 +365,7 @@ const struct collector_ops collector_bpf = {
     .spawn = bpf_spawn,
     .poll = bpf_poll,
     .learn_stack = bpf_learn_stack,
+    .known_stacks = bpf_known_stacks,
     .child_ended = bpf_child_ended,
     .child_stopped = bpf_child_stopped,
     .detach = bpf_detach,

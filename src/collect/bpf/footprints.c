@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { RETIRED_MIN = 1024 };
+
 static size_t table_bytes(void)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -15,11 +17,12 @@ static size_t table_bytes(void)
 	return (BPF_FOOTPRINTS_N * sizeof(struct bpf_footprint) + page - 1) / page * page;
 }
 
-int footprints_init(struct footprints *footprints, int map_fd, struct error *error)
+int footprints_init(struct footprints *footprints, int map_fd, const struct ring *ring,
+		    struct error *error)
 {
 	void *entries = mmap(NULL, table_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
 
-	*footprints = (struct footprints){0};
+	*footprints = (struct footprints){.ring = ring, .retired_most = RETIRED_MIN};
 	if (entries == MAP_FAILED)
 		return error_set_errno(error, -errno, "cannot map the BPF program's known stacks");
 	footprints->entries = entries;
@@ -31,6 +34,33 @@ void footprints_fini(struct footprints *footprints)
 	if (footprints->entries)
 		munmap(footprints->entries, table_bytes());
 	footprints->entries = NULL;
+	array_fini(&footprints->retired);
+}
+
+static void drop_retired(struct footprints *footprints)
+{
+	size_t kept = 0;
+
+	array_each (retired, &footprints->retired) {
+		if (retired->until > footprints->ring->position)
+			footprints->retired.data[kept++] = *retired;
+	}
+	footprints->retired.count = kept;
+	footprints->retired_most = 2 * kept > RETIRED_MIN ? 2 * kept : RETIRED_MIN;
+}
+
+/*
+ * The kernel half may have recognised it a moment ago, and its record is in the ring or about to
+ * be: not more than a whole ring from now.
+ */
+static void retire(struct footprints *footprints, uint32_t stack)
+{
+	const struct ring *ring = footprints->ring;
+	uint64_t until = ring->position + ring_waiting(ring) + ring->bytes;
+
+	if (footprints->retired.count >= footprints->retired_most)
+		drop_retired(footprints);
+	array_push(&footprints->retired, (struct retired_stack){until, stack});
 }
 
 /* Whether a stack that matches one can match the other too, but for what the words hold. */
@@ -71,10 +101,22 @@ void footprints_add(struct footprints *footprints, uint64_t mappings,
 	 */
 	__atomic_store_n(&entry->version, entry->version + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (entry->stack && entry->stack != stack)
+		retire(footprints, entry->stack);
 	entry->stack = stack;
 	entry->mappings = mappings;
 	memcpy(to, footprint, offsetof(struct footprint, values));
 	memcpy(to->values, footprint->values, footprint->words_n * sizeof(to->values[0]));
 	memcpy(to->offsets, footprint->offsets, footprint->words_n * sizeof(to->offsets[0]));
 	__atomic_store_n(&entry->version, entry->version + 1, __ATOMIC_RELEASE);
+}
+
+void footprints_each_stack(const struct footprints *footprints,
+			   void (*each)(void *context, uint32_t stack), void *context)
+{
+	for (uint32_t i = 0; i < BPF_FOOTPRINTS_N; i++)
+		if (footprints->entries[i].stack)
+			each(context, footprints->entries[i].stack);
+	array_each (retired, &footprints->retired)
+		each(context, retired->stack);
 }
