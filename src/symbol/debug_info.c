@@ -23,9 +23,24 @@ struct unit {
 struct debug_info {
 	Dwarf *dwarf;
 	ARRAY(struct unit) units;
-	struct range_index ranges; /* payload: index into units */
+	struct range_index ranges; /* payload: see payload_of() */
 	uint64_t ranges_left;      /* address ranges that may still be read */
 };
+
+/*
+ * Of several functions of the same name and size in different units the linker keeps that of the
+ * first, and has the debug information of the others point there, too (GNU ld does). So the first
+ * unit tells the truth; range_index_find() hands out the greatest payload first.
+ */
+static uint32_t payload_of(uint32_t unit)
+{
+	return UINT32_MAX - unit;
+}
+
+static uint32_t unit_of(uint32_t payload)
+{
+	return UINT32_MAX - payload;
+}
 
 static void add_unit_ranges(struct debug_info *info, struct unit *unit, uint32_t index)
 {
@@ -37,7 +52,7 @@ static void add_unit_ranges(struct debug_info *info, struct unit *unit, uint32_t
 		info->ranges_left--;
 		/* Code that the linker dropped is left at 0. */
 		if (low != 0 && low < high) {
-			range_index_add(&info->ranges, low, high, index);
+			range_index_add(&info->ranges, low, high, payload_of(index));
 			unit->has_ranges = true;
 		}
 	}
@@ -85,7 +100,7 @@ static void read_aranges(struct debug_info *info)
 		if (low < info->units.count && !info->units.data[low].has_ranges &&
 		    dwarf_dieoffset(&info->units.data[low].die) == offset && start &&
 		    start + bytes > start)
-			range_index_add(&info->ranges, start, start + bytes, low);
+			range_index_add(&info->ranges, start, start + bytes, payload_of(low));
 	}
 }
 
@@ -232,7 +247,7 @@ uint32_t debug_info_find(struct debug_info *info, uint64_t vaddr,
 	struct debug_frame line;
 
 	while ((range = range_index_find(&info->ranges, vaddr, range))) {
-		struct unit *unit = &info->units.data[range->payload];
+		struct unit *unit = &info->units.data[unit_of(range->payload)];
 		uint32_t count = find_in_unit(info, unit, vaddr, out);
 
 		if (count)

@@ -1,0 +1,31 @@
+/*
+ * Owns the choice of the library. libdeflate takes a third of zlib's time, which is most of what
+ * naming an address of a large library takes.
+ */
+#include "symbol/inflate.h"
+
+#ifdef HTRACE_LIBDEFLATE
+#include <libdeflate.h>
+
+bool inflate_whole(const uint8_t *packed, size_t packed_bytes, uint8_t *out, size_t bytes)
+{
+	struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+	enum libdeflate_result result;
+
+	if (!decompressor)
+		return false;
+	/* NULL: anything but `bytes` is an error. */
+	result = libdeflate_zlib_decompress(decompressor, packed, packed_bytes, out, bytes, NULL);
+	libdeflate_free_decompressor(decompressor);
+	return result == LIBDEFLATE_SUCCESS;
+}
+#else
+#include <zlib.h>
+
+bool inflate_whole(const uint8_t *packed, size_t packed_bytes, uint8_t *out, size_t bytes)
+{
+	uLongf got = bytes;
+
+	return uncompress(out, &got, packed, packed_bytes) == Z_OK && got == bytes;
+}
+#endif
