@@ -42,7 +42,7 @@ def sections(path):
 
 def file_with_dwarf(path):
     """The file itself, or its debug file by build ID; None: there is none on this machine."""
-    if ".debug_info" in sections(path):
+    if {".debug_info", ".zdebug_info"} & set(sections(path)):
         return path
     notes = subprocess.run(["readelf", "-n", path], stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL, text=True, check=False).stdout
