@@ -12,8 +12,9 @@
 
 struct die_reader;
 
-/* `unit` is the DIE of a unit; its Dwarf must outlive the reader. NULL: the unit is damaged. */
-struct die_reader *die_reader_new(Dwarf_Die *unit);
+/* `unit` is the DIE of a unit; its Dwarf must outlive the reader. NULL: the unit is damaged.
+ * `items_left` as in symbol/inlines.h. */
+struct die_reader *die_reader_new(Dwarf_Die *unit, uint64_t *items_left);
 void die_reader_free(struct die_reader *reader);
 
 struct die_entry {

@@ -32,7 +32,7 @@ struct function {
 
 struct inlines {
 	struct die_reader *reader; /* NULL: the unit is damaged */
-	uint64_t *ranges_left;
+	uint64_t *items_left;
 	ARRAY(struct scope) scopes;
 	ARRAY(struct function) functions;
 	ARRAY(struct inlined_range) inlined;
@@ -44,7 +44,7 @@ struct inlines {
 static void add_range(struct inlines *inlines, uint64_t low, uint64_t high, uint32_t payload,
 		      bool function)
 {
-	--*inlines->ranges_left;
+	--*inlines->items_left;
 	/* Code that the linker dropped is left at 0. */
 	if (low == 0 || low >= high)
 		return;
@@ -63,7 +63,7 @@ static void add_ranges(struct inlines *inlines, const struct die_entry *entry, u
 	ptrdiff_t offset = 0;
 	Dwarf_Die die;
 
-	if (!entry->has_code || !*inlines->ranges_left)
+	if (!entry->has_code || !*inlines->items_left)
 		return;
 	if (!entry->code_is_far) {
 		add_range(inlines, entry->low, entry->high, payload, function);
@@ -71,7 +71,7 @@ static void add_ranges(struct inlines *inlines, const struct die_entry *entry, u
 	}
 	if (!die_reader_die(inlines->reader, entry->offset, &die))
 		return;
-	while (*inlines->ranges_left &&
+	while (*inlines->items_left &&
 	       (offset = dwarf_ranges(&die, offset, &base, &low, &high)) > 0)
 		add_range(inlines, low, high, payload, function);
 }
@@ -141,13 +141,13 @@ static void read_functions(struct inlines *inlines)
 	}
 }
 
-struct inlines *inlines_new(Dwarf_Die *unit, uint64_t *ranges_left)
+struct inlines *inlines_new(Dwarf_Die *unit, uint64_t *items_left)
 {
 	struct inlines *inlines = xcalloc(1, sizeof(*inlines));
 	struct die_entry entry;
 
-	inlines->ranges_left = ranges_left;
-	inlines->reader = die_reader_new(unit);
+	inlines->items_left = items_left;
+	inlines->reader = die_reader_new(unit, items_left);
 	if (!inlines->reader)
 		return inlines;
 	if (die_reader_next(inlines->reader, &entry) && entry.has_children)

@@ -21,11 +21,12 @@ struct inlines_scope {
 };
 
 /*
- * `unit` is the DIE of the compile unit (of the split one where there is one). `ranges_left` is how
- * many address ranges may still be read of this file: a damaged one may claim endless ones. It is
- * borrowed for the life of the result.
+ * `unit` is the DIE of the compile unit (of the split one where there is one). `items_left` is how
+ * many things (address ranges, attributes of abbreviations, rows of line tables) may still be read
+ * of this file: a damaged one may claim endless ones, or have many units share the same. Borrowed
+ * for the life of the result.
  */
-struct inlines *inlines_new(Dwarf_Die *unit, uint64_t *ranges_left);
+struct inlines *inlines_new(Dwarf_Die *unit, uint64_t *items_left);
 void inlines_free(struct inlines *inlines);
 
 /* The functions around `vaddr`, innermost first; returns how many (0: none is known). */
