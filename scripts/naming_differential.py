@@ -108,13 +108,8 @@ def same_path(ours, theirs):
     return ours == theirs or theirs == os.path.normpath(os.path.join(folder, folder, name))
 
 
-def compare(ours, theirs, symbols, address):
-    """The class of the difference; "" where there is none, "?" where no rule says what it is."""
-    if ours == theirs:
-        return ""
-    nothing = len(ours) == 1 and ours[0][0] == "??" and ours[0][2] == 0
-    if not symbols.hold(address) and (nothing or [f[2] for f in ours] == [f[2] for f in theirs]):
-        return "in no sized function"
+def compare_frames(ours, theirs, symbols):
+    """The class of the difference; "" where there is none, "?..." where no rule says what it is."""
     if len(ours) != len(theirs):
         return "?depth"
     found = set()
@@ -140,6 +135,18 @@ def compare(ours, theirs, symbols, address):
         else:
             return "?function"
     return " + ".join(sorted(found))
+
+
+def lines_of(frames):
+    return [frame[2] for frame in frames]
+
+
+def compare(ours, theirs, symbols, address):
+    kind = compare_frames(ours, theirs, symbols)
+    nothing = len(ours) == 1 and ours[0][0] == "??" and ours[0][2] == 0
+    if kind and not symbols.hold(address) and (nothing or lines_of(ours) == lines_of(theirs)):
+        return "in no sized function"
+    return kind
 
 
 def show(address, ours, theirs, peer):
@@ -181,7 +188,9 @@ def differ(build, library, seed, count, verbose):
             examples[kind].append((address, ours[number], theirs[number], peer))
         unexplained = sum(number for kind, number in classes.items() if kind.startswith("?"))
         same = classes.pop("", 0) + classes.get("copy's suffix", 0)
-        print(f"  {peer}: {same} the same ({same / count:.2%}), {unexplained} unexplained")
+        lines = sum(lines_of(own) == lines_of(other) for own, other in zip(ours, theirs))
+        print(f"  {peer}: {same} the same ({same / count:.2%}), {unexplained} unexplained; "
+              f"lines and inlined calls {lines / count:.2%}")
         for kind, number in classes.most_common():
             print(f"    {number:6} {kind}")
             for one in examples[kind][:SHOWN] if verbose or kind.startswith("?") else []:
