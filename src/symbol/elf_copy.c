@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/alloc.h"
-#include "symbol/inflate.h"
+#include "symbol/unpack.h"
 
 #include <endian.h>
 #include <string.h>
@@ -21,6 +21,7 @@ enum {
 	PART_GUARD_BYTES = 4096, /* before each part that was compressed */
 	SHRINK_MAX = 1032,       /* deflate makes no more than that of one byte */
 	UNPACKED_PER_BYTE = 16,  /* of a whole file; real ones have 2 to 4 */
+	COMPRESS_ZSTD = 2,       /* ELFCOMPRESS_ZSTD, which older elf.h do not know */
 };
 
 static const uint64_t file_bytes_max = (uint64_t)1 << 36;
@@ -97,6 +98,7 @@ struct packed {
 	uint64_t offset, packed_bytes;
 	uint64_t bytes; /* of what it stands for */
 	uint64_t align;
+	bool zstd;
 };
 
 /* ELF's way (gABI, "Section compression"); or GNU's older one, known by the section's name, where
@@ -112,6 +114,7 @@ static bool read_packed(const struct copying *copying, const Elf64_Shdr *section
 	if (section->sh_size < header_bytes ||
 	    !read_whole(copying->fd, header, header_bytes, section->sh_offset))
 		return false;
+	packed->zstd = false;
 	packed->offset = section->sh_offset + header_bytes;
 	packed->packed_bytes = section->sh_size - header_bytes;
 	if (gnu) {
@@ -122,7 +125,8 @@ static bool read_packed(const struct copying *copying, const Elf64_Shdr *section
 	}
 	packed->bytes = chdr.ch_size;
 	packed->align = chdr.ch_addralign;
-	return chdr.ch_type == ELFCOMPRESS_ZLIB;
+	packed->zstd = chdr.ch_type == COMPRESS_ZSTD;
+	return packed->zstd || chdr.ch_type == ELFCOMPRESS_ZLIB;
 }
 
 /* Makes room behind all that is there; returns its offset, 0 where the budget is spent. */
@@ -150,15 +154,15 @@ static bool unpack(struct copying *copying, Elf64_Shdr *section, const struct pa
 	_cleanup_(free) uint8_t *bytes = NULL;
 	uint64_t start;
 
-	if (packed->bytes / SHRINK_MAX > packed->packed_bytes ||
+	if ((!packed->zstd && packed->bytes / SHRINK_MAX > packed->packed_bytes) ||
 	    !take_part(copying, packed->offset, packed->packed_bytes))
 		return false;
 	bytes = xmalloc(packed->packed_bytes + 1);
 	if (!read_whole(copying->fd, bytes, packed->packed_bytes, packed->offset))
 		return false;
 	start = append(copying, packed->bytes);
-	if (!start || !inflate_whole(bytes, packed->packed_bytes, copying->copy->bytes + start,
-				     packed->bytes))
+	if (!start || !(packed->zstd ? unpack_zstd : unpack_zlib)(
+			  bytes, packed->packed_bytes, copying->copy->bytes + start, packed->bytes))
 		return false;
 	section->sh_flags &= ~(uint64_t)SHF_COMPRESSED;
 	section->sh_offset = start;
