@@ -12,11 +12,12 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 ADDRESSES = 10000
 ROUNDS = 3
-SECONDS_MAX = 120  # of one run
+SECONDS_MAX = 120  # of one run; then it has failed
 
 # Libraries that are large and whose debug information a Debian package has, best first.
 LIBRARIES = ["/usr/lib/jvm/*/lib/server/libjvm.so", "/usr/lib/*-linux-gnu/libLLVM-*.so.1",
@@ -91,17 +92,20 @@ def ways(build, library, debug):
 
 def run_once(way, text, output):
     """One process: its time and memory, as the kernel counted them."""
-    with open(output, "w+", encoding="utf-8") as out, open(text, encoding="utf-8") as source:
+    with open(text, encoding="utf-8") as source, open(output, "w+", encoding="utf-8") as out, \
+            open(output + ".err", "w+", encoding="utf-8", errors="replace") as words:
         begin = time.monotonic()
-        process = subprocess.Popen(way.command, stdin=source, stdout=out, stderr=subprocess.PIPE)
-        # Its few words fit into the pipe.
+        process = subprocess.Popen(way.command, stdin=source, stdout=out, stderr=words)
+        timer = threading.Timer(SECONDS_MAX, process.kill)
+        timer.start()
         _, status, usage = os.wait4(process.pid, 0)
         elapsed = time.monotonic() - begin
+        timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        words = process.stderr.read().decode(errors="replace").strip()
-        process.stderr.close()
         if process.returncode != 0:
-            raise OSError(f"{way.title}: exit status {process.returncode}: {words[-300:]}")
+            words.seek(0)
+            raise OSError(f"{way.title}: exit status {process.returncode}: "
+                          f"{words.read().strip()[-300:]}")
         out.seek(0)
         way.frames = sum(1 for line in out if re.search(r":(\d+|\?)(:\d+)?( \(.*\))?$", line))
     way.elapsed.append(elapsed)

@@ -157,8 +157,9 @@ static bool unpack(struct copying *copying, Elf64_Shdr *section, const struct pa
 	if ((!packed->zstd && packed->bytes / SHRINK_MAX > packed->packed_bytes) ||
 	    !take_part(copying, packed->offset, packed->packed_bytes))
 		return false;
-	bytes = xmalloc(packed->packed_bytes + 1);
-	if (!read_whole(copying->fd, bytes, packed->packed_bytes, packed->offset))
+	/* A sparse file is large for nothing: no memory for it is no reason to end. */
+	bytes = malloc(packed->packed_bytes + 1);
+	if (!bytes || !read_whole(copying->fd, bytes, packed->packed_bytes, packed->offset))
 		return false;
 	start = append(copying, packed->bytes);
 	if (!start || !(packed->zstd ? unpack_zstd : unpack_zlib)(
@@ -212,7 +213,9 @@ static uint64_t read_sections(struct copying *copying, const Elf64_Ehdr *header)
 		names = first.sh_link;
 	if (count > left / sizeof(first) || !take_part(copying, at, count * sizeof(first)))
 		return 0;
-	copying->sections = xcalloc(count + 1, sizeof(first));
+	copying->sections = calloc(count + 1, sizeof(first));
+	if (!copying->sections)
+		return 0;
 	copying->sections_n = count;
 	read_whole(copying->fd, (uint8_t *)copying->sections, count * sizeof(first), at);
 	return names < count ? names : 0;
@@ -227,7 +230,9 @@ static void copy_sections(struct copying *copying, uint64_t table, uint64_t name
 	if (names_index && copying->sections[names_index].sh_offset < copy->size &&
 	    copying->sections[names_index].sh_size < copy->size) {
 		names_bytes = copying->sections[names_index].sh_size;
-		names = xcalloc(1, names_bytes + 1);
+		names = calloc(1, names_bytes + 1);
+		if (!names)
+			names_bytes = 0;
 		read_whole(copying->fd, (uint8_t *)names, names_bytes,
 			   copying->sections[names_index].sh_offset);
 	}
