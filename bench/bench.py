@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+import naming
+
 # The calls that open or close: strace gets the same diet as htrace.
 CALLS = ("open,openat,creat,socket,accept,accept4,pipe,pipe2,dup,dup2,dup3,eventfd2,epoll_create1,"
          "timerfd_create,signalfd4,inotify_init1,memfd_create,close,close_range")
@@ -56,6 +58,10 @@ PROGRAMS = {"pair_2threads": ["pair", "{amount}", "2"]}
 
 # Their names in bench.json, where that is not WORKLOAD.WAY.
 RESULT_NAMES = {"pair_2threads": "pair.{way}_2threads"}
+
+# What is measured without a target; each a module with measure(build, scratch), which gives a table
+# and rows for bench.json: key: (module, the program of ours that it runs).
+PARTS = {"naming": (naming, "bench/bench_naming")}
 
 # Ratios between two ways that the project holds itself to: name, workload, way, divided by way.
 EXTRA_RATIOS = [("pair.strace_k_per_ptrace", "pair", "strace_k", "ptrace")]
@@ -379,17 +385,31 @@ def build_programs(build):
                        check=True)
 
 
+def measure_part(bench, name):
+    module, program = PARTS[name]
+    try:
+        subprocess.run(["ninja", "-C", bench.build, program], stdout=subprocess.DEVNULL, check=True)
+        return module.measure(bench.build, bench.scratch)
+    except (OSError, subprocess.CalledProcessError) as error:
+        bench.failures.append(f"{name}: {error}")
+        print(f"bench: {name} failed: {error}", file=sys.stderr)
+        return "", []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--build", default="build", help="the build folder")
     parser.add_argument("--peers", action="store_true", help="measure the other tools only")
-    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads, comma-separated")
+    known = list(WORKLOADS) + list(PARTS)
+    parser.add_argument("--only", default=",".join(known), help="workloads, comma-separated")
     options = parser.parse_args()
     htrace = os.path.join(options.build, "htrace")
-    workloads = options.only.split(",")
-    unknown = [name for name in workloads if name not in WORKLOADS]
+    wanted = options.only.split(",")
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        parser.error(f"unknown workload: {unknown[0]} (known: {', '.join(WORKLOADS)})")
+        parser.error(f"unknown workload: {unknown[0]} (known: {', '.join(known)})")
+    workloads = [name for name in wanted if name in WORKLOADS]
+    parts = [name for name in wanted if name in PARTS and not options.peers]
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # nginx lives there
     try:
         ways = usable_ways(htrace, [way for way, row in WAYS.items()
@@ -407,10 +427,15 @@ def main():
         bench = Bench(options.build, htrace, ways, scratch)
         for workload in workloads:
             bench.measure(workload)
-    print(table(bench))
+        tables, rows = [table(bench)], results(bench)
+        for name in parts:
+            part_table, part_rows = measure_part(bench, name)
+            tables.append(part_table)
+            rows += part_rows
+    print("\n".join(tables))
     path = os.path.join(options.build, "bench.json")
     with open(path, "w", encoding="utf-8") as stream:
-        json.dump(results(bench), stream, indent=1)
+        json.dump(rows, stream, indent=1)
         stream.write("\n")
     print(f"bench: {path} written, {time.monotonic() - bench.begin:.0f} s", file=sys.stderr)
     return 1 if bench.failures else 0

@@ -12,10 +12,10 @@ set -eu
 # exists.
 packages_build='gcc libc6-dev linux-libc-dev clang meson ninja-build pkg-config python3
 	libbpf-dev libelf-dev libdw-dev libiberty-dev libjansson-dev libcmocka-dev zlib1g-dev
-	libdebuginfod1|libdebuginfod1t64'
-packages_check='g++ binutils clang-format gdb git nodejs redis-server redis-tools nginx apache2-utils strace
+	libdebuginfod1|libdebuginfod1t64 libdeflate-dev? libzstd-dev?'
+packages_check='g++ binutils dwz clang-format gdb git nodejs redis-server redis-tools nginx apache2-utils strace
 	tmux golang-go musl-tools libc6-dbg libcap2-bin util-linux procps bash'
-packages_bench='strace valgrind nginx apache2-utils'
+packages_bench='strace valgrind nginx apache2-utils binutils llvm-14|llvm openjdk-17-dbg?'
 packages_fuzz='clang libclang-rt-dev?'
 
 fail() {

@@ -5,9 +5,12 @@
 #include <gelf.h>
 #include <string.h>
 
-static void read_notes(Elf *elf, const GElf_Phdr *header, struct elf_file *out)
+enum { NOTES_BYTES_MAX = 1 << 20 };
+
+static void read_notes(Elf *elf, uint64_t at, uint64_t bytes, struct elf_file *out)
 {
-	Elf_Data *data = elf_getdata_rawchunk(elf, header->p_offset, header->p_filesz, ELF_T_NHDR);
+	Elf_Data *data =
+	    bytes <= NOTES_BYTES_MAX ? elf_getdata_rawchunk(elf, at, bytes, ELF_T_NHDR) : NULL;
 	size_t offset = 0, name, desc;
 	GElf_Nhdr note;
 
@@ -20,6 +23,17 @@ static void read_notes(Elf *elf, const GElf_Phdr *header, struct elf_file *out)
 		out->build_id_bytes = note.n_descsz;
 		return;
 	}
+}
+
+/* Files that nobody loads (those that dwz(1) moves common parts to) have notes in sections only. */
+static void read_note_sections(Elf *elf, struct elf_file *out)
+{
+	Elf_Scn *section = NULL;
+	GElf_Shdr header;
+
+	while (!out->build_id_bytes && (section = elf_nextscn(elf, section)))
+		if (gelf_getshdr(section, &header) && header.sh_type == SHT_NOTE)
+			read_notes(elf, header.sh_offset, header.sh_size, out);
 }
 
 static int read_headers(Elf *elf, struct elf_file *out)
@@ -38,7 +52,7 @@ static int read_headers(Elf *elf, struct elf_file *out)
 		if (!gelf_getphdr(elf, i, &header))
 			return -ENOEXEC;
 		if (header.p_type == PT_NOTE && !out->build_id_bytes)
-			read_notes(elf, &header, out);
+			read_notes(elf, header.p_offset, header.p_filesz, out);
 		if (header.p_type == PT_LOAD)
 			array_push(&out->segments, (struct elf_segment){
 						       .file_offset = header.p_offset,
@@ -48,6 +62,8 @@ static int read_headers(Elf *elf, struct elf_file *out)
 						       .executable = header.p_flags & PF_X,
 						   });
 	}
+	if (!out->build_id_bytes)
+		read_note_sections(elf, out);
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 /* Owns the table of compile units of one DWARF file and what was read of those that were asked. */
 #include "symbol/debug_info.h"
 
+#include "base/map.h"
+#include "symbol/line_table.h"
 #include "symbol/range_index.h"
 
 #include <dwarf.h>
@@ -8,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RANGES_MAX = 16 << 20 };
+enum { ITEMS_MAX = 64 << 20 };
 
 struct unit {
 	Dwarf_Die die;  /* of the skeleton, where the unit is split */
@@ -18,26 +20,43 @@ struct unit {
 	bool has_ranges;
 	bool opened;
 	struct inlines *inlines;
+	struct line_table *lines; /* NULL: it has none */
 };
 
 struct debug_info {
 	Dwarf *dwarf;
 	ARRAY(struct unit) units;
-	struct range_index ranges; /* payload: index into units */
-	uint64_t ranges_left;      /* address ranges that may still be read */
+	struct range_index ranges; /* payload: see payload_of() */
+	struct map lines;    /* offset + 1 of a line table -> the table; units may share one */
+	uint64_t items_left; /* see symbol/inlines.h */
 };
+
+/*
+ * Of several functions of the same name and size in different units the linker keeps that of the
+ * first, and has the debug information of the others point there, too (GNU ld does). So the first
+ * unit tells the truth; range_index_find() hands out the greatest payload first.
+ */
+static uint32_t payload_of(uint32_t unit)
+{
+	return UINT32_MAX - unit;
+}
+
+static uint32_t unit_of(uint32_t payload)
+{
+	return UINT32_MAX - payload;
+}
 
 static void add_unit_ranges(struct debug_info *info, struct unit *unit, uint32_t index)
 {
 	Dwarf_Addr base, low, high;
 	ptrdiff_t offset = 0;
 
-	while (info->ranges_left &&
+	while (info->items_left &&
 	       (offset = dwarf_ranges(&unit->die, offset, &base, &low, &high)) > 0) {
-		info->ranges_left--;
+		info->items_left--;
 		/* Code that the linker dropped is left at 0. */
 		if (low != 0 && low < high) {
-			range_index_add(&info->ranges, low, high, index);
+			range_index_add(&info->ranges, low, high, payload_of(index));
 			unit->has_ranges = true;
 		}
 	}
@@ -85,7 +104,7 @@ static void read_aranges(struct debug_info *info)
 		if (low < info->units.count && !info->units.data[low].has_ranges &&
 		    dwarf_dieoffset(&info->units.data[low].die) == offset && start &&
 		    start + bytes > start)
-			range_index_add(&info->ranges, start, start + bytes, low);
+			range_index_add(&info->ranges, start, start + bytes, payload_of(low));
 	}
 }
 
@@ -100,8 +119,8 @@ struct debug_info *debug_info_new(Elf *elf, Dwarf *alt, uint64_t bytes)
 		dwarf_setalt(dwarf, alt);
 	info = xcalloc(1, sizeof(*info));
 	info->dwarf = dwarf;
-	/* A range takes two bytes at the least; sections may be compressed. */
-	info->ranges_left = bytes < RANGES_MAX / 4 ? bytes * 4 + 1024 : RANGES_MAX;
+	/* Each takes two bytes at the least, most of them more; sections may be compressed. */
+	info->items_left = bytes < ITEMS_MAX / 4 ? bytes * 4 + 1024 : ITEMS_MAX;
 	read_units(info);
 	read_aranges(info);
 	range_index_sort(&info->ranges);
@@ -114,6 +133,9 @@ void debug_info_free(struct debug_info *info)
 		return;
 	array_each (unit, &info->units)
 		inlines_free(unit->inlines);
+	map_each (entry, &info->lines)
+		line_table_free((struct line_table *)(uintptr_t)entry->value);
+	map_fini(&info->lines);
 	array_fini(&info->units);
 	range_index_fini(&info->ranges);
 	dwarf_end(info->dwarf);
@@ -145,6 +167,21 @@ static bool split_file_is_sane(Dwarf_Die *skeleton)
 	return sane;
 }
 
+static struct line_table *open_lines(struct debug_info *info, struct unit *unit)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Word offset;
+	uint64_t *slot;
+
+	if (dwarf_formudata(dwarf_attr(&unit->die, DW_AT_stmt_list, &attribute), &offset) != 0)
+		return NULL;
+	slot = map_put(&info->lines, offset + 1);
+	if (!*slot)
+		*slot =
+		    (uintptr_t)line_table_new(dwarf_getelf(info->dwarf), offset, &info->items_left);
+	return (struct line_table *)(uintptr_t)*slot;
+}
+
 static void open_unit(struct debug_info *info, struct unit *unit)
 {
 	uint8_t type;
@@ -156,7 +193,8 @@ static void open_unit(struct debug_info *info, struct unit *unit)
 	    dwarf_cu_info(unit->die.cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 &&
 	    split.addr)
 		unit->tree = split;
-	unit->inlines = inlines_new(&unit->tree, &info->ranges_left);
+	unit->lines = open_lines(info, unit);
+	unit->inlines = inlines_new(&unit->tree, &info->items_left);
 }
 
 static void name_frame(Dwarf_Die *die, struct debug_frame *frame)
@@ -184,21 +222,22 @@ static void place_call(struct unit *unit, Dwarf_Die *die, struct debug_frame *fr
 
 	frame->line = line <= UINT32_MAX ? line : 0;
 	/* Before DWARF 5 files are numbered from 1, and 0 means that it is not known. */
-	if ((file > 0 || unit->version >= 5) &&
-	    dwarf_getsrcfiles(&unit->tree, &files, &count) == 0 && file < count)
+	if (file == 0 && unit->version < 5)
+		return;
+	if (unit->type != DW_UT_skeleton)
+		frame->file = unit->lines ? line_table_file(unit->lines, file) : NULL;
+	else if (dwarf_getsrcfiles(&unit->tree, &files, &count) == 0 && file < count)
 		frame->file = dwarf_filesrc(files, file, NULL, NULL);
 }
 
 static void place_code(struct unit *unit, uint64_t vaddr, struct debug_frame *frame)
 {
-	Dwarf_Line *line = dwarf_getsrc_die(&unit->die, vaddr);
-	int number;
+	struct line_place place;
 
-	if (!line)
+	if (!unit->lines || !line_table_find(unit->lines, vaddr, &place))
 		return;
-	frame->file = dwarf_linesrc(line, NULL, NULL);
-	if (dwarf_lineno(line, &number) == 0 && number > 0)
-		frame->line = number;
+	frame->file = line_table_file(unit->lines, place.file);
+	frame->line = place.line;
 }
 
 static uint32_t find_in_unit(struct debug_info *info, struct unit *unit, uint64_t vaddr,
@@ -232,7 +271,7 @@ uint32_t debug_info_find(struct debug_info *info, uint64_t vaddr,
 	struct debug_frame line;
 
 	while ((range = range_index_find(&info->ranges, vaddr, range))) {
-		struct unit *unit = &info->units.data[range->payload];
+		struct unit *unit = &info->units.data[unit_of(range->payload)];
 		uint32_t count = find_in_unit(info, unit, vaddr, out);
 
 		if (count)

@@ -12,8 +12,10 @@
 
 struct elf_copy {
 	Elf *elf;
-	uint8_t *bytes; /* the file's bytes at their offsets; zero where nobody needs them */
-	size_t size;    /* of the file */
+	/* The file's bytes at their offsets, zero where nobody needs them; behind it, each with
+	 * zeros around, what its compressed sections stand for. */
+	uint8_t *bytes;
+	size_t size; /* of the file */
 	size_t mapped;
 };
 

@@ -1,6 +1,7 @@
 /*
- * The functions of one compile unit and what was inlined into them, read from DWARF once and kept
- * so that a look-up walks no tree. Knows no line table and no names.
+ * The functions of one compile unit and what was inlined into them. The functions are read when the
+ * unit is first asked for, what was inlined into one when that one is: both once, and kept, so that
+ * a look-up walks no tree. Knows no line table and no names.
  */
 #ifndef HTRACE_SYMBOL_INLINES_H
 #define HTRACE_SYMBOL_INLINES_H
@@ -19,13 +20,17 @@ struct inlines_scope {
 	    start; /* where its code begins; of its split-off (cold) part for an address there */
 };
 
-/* `unit` is the DIE of the compile unit (of the split one where there is one). `ranges_left` is
- * how many address ranges may still be read of this file: a damaged one may claim endless ones. */
-struct inlines *inlines_new(Dwarf_Die *unit, uint64_t *ranges_left);
+/*
+ * `unit` is the DIE of the compile unit (of the split one where there is one). `items_left` is how
+ * many things (address ranges, attributes of abbreviations, rows of line tables) may still be read
+ * of this file: a damaged one may claim endless ones, or have many units share the same. Borrowed
+ * for the life of the result.
+ */
+struct inlines *inlines_new(Dwarf_Die *unit, uint64_t *items_left);
 void inlines_free(struct inlines *inlines);
 
 /* The functions around `vaddr`, innermost first; returns how many (0: none is known). */
-uint32_t inlines_find(const struct inlines *inlines, uint64_t vaddr,
+uint32_t inlines_find(struct inlines *inlines, uint64_t vaddr,
 		      struct inlines_scope out[static INLINES_DEPTH_MAX]);
 
 #endif

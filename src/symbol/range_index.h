@@ -24,8 +24,9 @@ void range_index_add(struct range_index *index, uint64_t low, uint64_t high, uin
 void range_index_sort(struct range_index *index);
 
 /*
- * The ranges that hold `address`, one a call, the one that starts last (of those the shortest)
- * first: `after` is NULL, then the range that the call before returned. NULL: no more.
+ * The ranges that hold `address`, one a call, the one that starts last (of those the shortest,
+ * of equal ones that of the greatest payload) first: `after` is NULL, then the range that the call
+ * before returned. NULL: no more.
  */
 const struct range *range_index_find(const struct range_index *index, uint64_t address,
 				     const struct range *after);

@@ -1,6 +1,6 @@
 /*
- * Owns what was found out: one result for each (image, address), the strings in it, and the open
- * files of each module. Knows nothing of ELF and DWARF.
+ * Owns what was found out: one result for each (image, address), and the strings in it. Knows
+ * nothing of ELF and DWARF.
  */
 #include "symbol/symbolizer.h"
 
@@ -8,29 +8,29 @@
 #include "base/map.h"
 #include "base/strtab.h"
 #include "symbol/demangle.h"
-#include "symbol/module_symbols.h"
+#include "symbol/module_cache.h"
 #include "symbol/source_path.h"
 
 struct result {
-	struct result *next; /* with the same hash */
+	struct result *next;       /* with the same hash */
+	struct result *next_place; /* with the same hash of its place */
 	struct frame frame;
+	const struct module_symbols *file; /* its place: in that file ... */
+	uint64_t vaddr;                    /* ... that address; NULL and 0: no file names it */
 	uint32_t symbols_n;
 	struct symbol symbols[];
-};
-
-struct known_module {
-	struct module_symbols *symbols; /* NULL: its file is not open */
-	bool without_symbols;
 };
 
 struct symbolizer {
 	const struct image_table *images;
 	void (*progress)(void *context, const char *module_path);
 	void *context;
-	struct debug_finder *finder;
-	struct map modules; /* address of struct module -> struct known_module */
-	struct map results; /* hash of the frame -> struct result */
-	struct map names;   /* interned mangled name -> interned readable one */
+	struct module_cache *files;
+	struct map results;         /* hash of the frame -> struct result */
+	struct map places;          /* hash of the place -> struct result, whatever its image */
+	struct map names;           /* interned mangled name -> interned readable one */
+	struct map unreadable;      /* addresses of the struct modules that are counted so ... */
+	struct map without_symbols; /* ... and so */
 	struct strtab strings;
 	struct symbolizer_stats stats;
 };
@@ -44,7 +44,7 @@ struct symbolizer *symbolizer_new(const struct image_table *images,
 	symbolizer->images = images;
 	symbolizer->progress = progress;
 	symbolizer->context = context;
-	symbolizer->finder = debug_finder_new(NULL);
+	symbolizer->files = module_cache_new();
 	return symbolizer;
 }
 
@@ -64,36 +64,37 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		return;
 	map_each (entry, &symbolizer->results)
 		result_free((struct result *)(uintptr_t)entry->value);
-	map_each (entry, &symbolizer->modules) {
-		struct known_module *known = (struct known_module *)(uintptr_t)entry->value;
-
-		module_symbols_free(known->symbols);
-		free(known);
-	}
 	map_fini(&symbolizer->results);
-	map_fini(&symbolizer->modules);
+	map_fini(&symbolizer->places);
 	map_fini(&symbolizer->names);
+	map_fini(&symbolizer->unreadable);
+	map_fini(&symbolizer->without_symbols);
 	strtab_fini(&symbolizer->strings);
-	debug_finder_free(symbolizer->finder);
+	module_cache_free(symbolizer->files);
 	free(symbolizer);
 }
 
-static struct known_module *module_open(struct symbolizer *symbolizer, const struct module *module)
+/* Counts a module once. */
+static void count_module(struct map *counted, const struct module *module, uint32_t *count)
 {
-	struct known_module *known = map_get_pointer(&symbolizer->modules, (uintptr_t)module);
+	uint64_t *slot = map_put(counted, (uintptr_t)module);
 
-	if (known)
-		return known;
-	known = xcalloc(1, sizeof(*known));
-	map_put_pointer(&symbolizer->modules, (uintptr_t)module, known);
-	if (module->fd < 0) {
-		symbolizer->stats.modules_unreadable++;
-		return known;
-	}
-	if (symbolizer->progress)
-		symbolizer->progress(symbolizer->context, module->path);
-	known->symbols = module_symbols_new(symbolizer->finder, module);
-	return known;
+	if (*slot)
+		return;
+	*slot = 1;
+	++*count;
+}
+
+static struct module_symbols *open_module(struct symbolizer *symbolizer,
+					  const struct module *module)
+{
+	struct module_symbols *file =
+	    module_cache_get(symbolizer->files, module, symbolizer->progress, symbolizer->context);
+
+	if (!file)
+		count_module(&symbolizer->unreadable, module,
+			     &symbolizer->stats.modules_unreadable);
+	return file;
 }
 
 /* The same few names come again and again, and taking one apart is slow. */
@@ -145,33 +146,78 @@ static struct result *result_new(const struct frame *frame, const struct symbol 
 	return result;
 }
 
+static uint64_t place_hash(const struct module_symbols *file, uint64_t vaddr, bool exact)
+{
+	return hash_combine(hash_u64(vaddr), (uintptr_t)file ^ exact);
+}
+
+/* What was found for the same place of the same file in another image. */
+static const struct result *find_place(const struct symbolizer *symbolizer,
+				       const struct module_symbols *file, uint64_t vaddr,
+				       bool exact)
+{
+	const struct result *result =
+	    map_get_pointer(&symbolizer->places, place_hash(file, vaddr, exact));
+
+	while (result &&
+	       (result->file != file || result->vaddr != vaddr || result->frame.exact != exact))
+		result = result->next_place;
+	return result;
+}
+
+static struct result *name_place(struct symbolizer *symbolizer, struct module_symbols *file,
+				 const struct frame *frame, const struct symbol *least,
+				 uint64_t vaddr)
+{
+	const struct result *known = find_place(symbolizer, file, vaddr, frame->exact);
+	uint64_t hash = place_hash(file, vaddr, frame->exact);
+	struct debug_frame frames[INLINES_DEPTH_MAX];
+	struct result *result;
+	uint32_t count;
+
+	if (known) {
+		result = result_new(frame, least, known->symbols_n);
+		for (uint32_t i = 0; i < known->symbols_n; i++) {
+			struct symbol *symbol = &result->symbols[i];
+
+			symbol->function = known->symbols[i].function;
+			symbol->offset = known->symbols[i].offset;
+			symbol->file = known->symbols[i].file;
+			symbol->line = known->symbols[i].line;
+		}
+		return result;
+	}
+	count = module_symbols_find(file, vaddr - !frame->exact, frames);
+	result = result_new(frame, least, count ? count : 1);
+	for (uint32_t i = 0; i < count; i++)
+		fill(symbolizer, &result->symbols[i], &frames[i], vaddr);
+	result->file = file;
+	result->vaddr = vaddr;
+	result->next_place = map_get_pointer(&symbolizer->places, hash);
+	map_put_pointer(&symbolizer->places, hash, result);
+	return result;
+}
+
 static struct result *look_up(struct symbolizer *symbolizer, const struct frame *frame)
 {
 	const struct image *image = image_table_get(symbolizer->images, frame->image);
 	struct symbol least = {
 	    .pc = frame->pc, .offset = frame->pc, .module = "[anon]", .module_path = "[anon]"};
-	struct debug_frame frames[INLINES_DEPTH_MAX];
-	struct known_module *known;
+	struct module_symbols *file;
 	struct result *result;
-	uint64_t vaddr;
-	uint32_t count = 0;
 
 	if (!image)
 		return result_new(frame, &least, 1);
-	vaddr = frame->pc - image->bias;
-	least.offset = vaddr;
+	least.offset = frame->pc - image->bias;
 	least.module = image->module->name;
 	least.module_path = image->module->path;
-	known = module_open(symbolizer, image->module);
-	if (known->symbols && image->bias_known)
-		count = module_symbols_find(known->symbols, vaddr - !frame->exact, frames);
-	result = result_new(frame, &least, count ? count : 1);
-	for (uint32_t i = 0; i < count; i++)
-		fill(symbolizer, &result->symbols[i], &frames[i], vaddr);
-	if (!result->symbols[result->symbols_n - 1].function && !known->without_symbols) {
-		known->without_symbols = true;
-		symbolizer->stats.modules_without_symbols++;
-	}
+	file = open_module(symbolizer, image->module);
+	result = file && image->bias_known
+		     ? name_place(symbolizer, file, frame, &least, least.offset)
+		     : result_new(frame, &least, 1);
+	if (!result->symbols[result->symbols_n - 1].function)
+		count_module(&symbolizer->without_symbols, image->module,
+			     &symbolizer->stats.modules_without_symbols);
 	return result;
 }
 

@@ -126,6 +126,63 @@ static void test_symbols_only(void **state)
 	assert_int_equal(symbols->offset, 0);
 }
 
+/* A copy elsewhere has the same build ID: it is read once, and each has its own path. One of
+ * another size is another file, whatever its build ID says. */
+static void test_same_build_id(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_(free) char *path = xasprintf("%s/sym_c", harness_programs),
+			     *copy = xasprintf("%s/copy", fixture->folder),
+			     *longer = xasprintf("%s/longer", fixture->folder),
+			     *truth = harness_truth();
+	uint64_t vaddr = strtoul(truth, NULL, 16);
+	const struct symbol *first, *second;
+	uint32_t images[3];
+
+	harness_run("cp '%s' '%s' && (cat '%s'; echo more) > '%s'", path, copy, path, longer);
+	images[0] = harness_map(fixture->images, path, getpid());
+	images[1] = harness_map(fixture->images, copy, getpid());
+	images[2] = harness_map(fixture->images, longer, getpid());
+	harness_lookup(fixture->symbolizer, images[0], vaddr, false, &first);
+	harness_check_truth(fixture->symbolizer, images[1], truth);
+	assert_int_equal(fixture->progressed, 1);
+	assert_int_equal(harness_lookup(fixture->symbolizer, images[1], vaddr, false, &second), 3);
+	assert_ptr_equal(first[1].function, second[1].function);
+	assert_int_equal(first[1].offset, second[1].offset);
+	assert_string_equal(first[1].module_path, path);
+	assert_string_equal(second[1].module_path, copy);
+	harness_check_truth(fixture->symbolizer, images[2], truth);
+	assert_int_equal(fixture->progressed, 2);
+}
+
+/* The same file at two places, as in two processes. */
+static void test_mapped_twice(void **state)
+{
+	enum { FARTHER = 0x100000 };
+	struct fixture *fixture = *state;
+	_cleanup_(free) char *path = xasprintf("%s/sym_c", harness_programs),
+			     *truth = harness_truth();
+	struct frame frame = {.pc = HARNESS_BASE + strtoul(truth, NULL, 16)};
+	uint32_t one = harness_map(fixture->images, path, getpid());
+	uint32_t other = harness_map_at(fixture->images, path, getpid(), HARNESS_BASE + FARTHER);
+	const struct symbol *first, *second;
+
+	assert_int_not_equal(one, other);
+	frame.image = one;
+	assert_int_equal(symbolizer_lookup(fixture->symbolizer, &frame, &first), 3);
+	frame.image = other;
+	frame.pc += FARTHER;
+	assert_int_equal(symbolizer_lookup(fixture->symbolizer, &frame, &second), 3);
+	assert_int_equal(fixture->progressed, 1);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(second[i].pc, first[i].pc + FARTHER);
+		assert_string_equal(second[i].function, first[i].function);
+		assert_int_equal(second[i].offset, first[i].offset);
+		assert_int_equal(second[i].line, first[i].line);
+		assert_int_equal(second[i].inlined, first[i].inlined);
+	}
+}
+
 /* Splits sym_c into `folder`/prog and `debug`; `drop_id` removes the build ID from both. */
 static void split_program(const char *folder, const char *debug, bool drop_id)
 {
@@ -296,6 +353,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_cpp, harness_set_up, harness_tear_down),
 	    cmocka_unit_test_setup_teardown(test_stripped, harness_set_up, harness_tear_down),
 	    cmocka_unit_test_setup_teardown(test_symbols_only, harness_set_up, harness_tear_down),
+	    cmocka_unit_test_setup_teardown(test_same_build_id, harness_set_up, harness_tear_down),
+	    cmocka_unit_test_setup_teardown(test_mapped_twice, harness_set_up, harness_tear_down),
 	    cmocka_unit_test_setup_teardown(test_debuglink, harness_set_up, harness_tear_down),
 	    cmocka_unit_test_setup_teardown(test_debuglink_of_another, harness_set_up,
 					    harness_tear_down),

@@ -13,6 +13,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,21 @@ static bool same_function(const char *ours, char *theirs)
 	cut_clones(copy);
 	cut_clones(theirs);
 	return !strcmp(copy, theirs);
+}
+
+/* Where the DWARF has no mangled name it prints the bare one; we take the symbol's. */
+static bool is_bare(const char *ours, const char *theirs)
+{
+	size_t bytes = strcspn(theirs, "<(");
+	const char *at = ours;
+
+	if (!ours || theirs[bytes] == '(' || !strchr(ours, '(') || !bytes)
+		return false;
+	for (; (at = strstr(at, theirs[bytes] ? "<" : "(")); at++)
+		if ((size_t)(at - ours) >= bytes && !memcmp(at - bytes, theirs, bytes) &&
+		    ((size_t)(at - ours) == bytes || strchr(": ", at[-(ptrdiff_t)bytes - 1])))
+			return true;
+	return false;
 }
 
 /* It joins a relative folder with itself: "./stdio/stdio/a.c". */
@@ -191,6 +207,7 @@ static void compare_one(const char *file, uint64_t vaddr, const struct symbol *s
 			continue;
 		}
 		if (!same_function(symbols[i].function, places[i].function) &&
+		    !is_bare(symbols[i].function, places[i].function) &&
 		    !are_aliases(file, symbols[i].function, places[i].function)) {
 			tally->function++;
 			what = "function";
@@ -304,7 +321,7 @@ static void test_against_addr2line(void **state)
 	}
 	print_message("in all %u of %u equal\n", all.equal, all.addresses);
 	assert_true(all.addresses >= ADDRESSES);
-	assert_true(all.equal >= all.addresses / 100 * 99);
+	assert_true(all.equal >= all.addresses - all.addresses / 1000);
 }
 
 int main(int argc, char **argv)

@@ -94,6 +94,11 @@ char *harness_truth(void)
 
 uint32_t harness_map(struct image_table *images, const char *path, pid_t pid)
 {
+	return harness_map_at(images, path, pid, HARNESS_BASE);
+}
+
+uint32_t harness_map_at(struct image_table *images, const char *path, pid_t pid, uint64_t base)
+{
 	_cleanup_(free) char *seen = xasprintf("/proc/%d/root%s", pid, path);
 	_cleanup_(close_fd) int fd = open(seen, O_RDONLY | O_CLOEXEC);
 	_cleanup_(free) struct event_map *event = xcalloc(1, sizeof(*event) + strlen(path));
@@ -105,8 +110,8 @@ uint32_t harness_map(struct image_table *images, const char *path, pid_t pid)
 	event->header.type = EVENT_MAP;
 	event->path_size = strlen(path);
 	memcpy(event->path, path, strlen(path));
-	event->start = HARNESS_BASE;
-	event->end = HARNESS_BASE + 0x1000;
+	event->start = base;
+	event->end = base + 0x1000;
 	if (fd >= 0)
 		assert_int_equal(fstat(fd, &status), 0);
 	event->inode = status.st_ino;
@@ -116,8 +121,8 @@ uint32_t harness_map(struct image_table *images, const char *path, pid_t pid)
 
 			if (!segment->executable)
 				continue;
-			event->start = HARNESS_BASE + segment->vaddr - skew;
-			event->end = HARNESS_BASE + segment->vaddr + segment->memory_bytes;
+			event->start = base + segment->vaddr - skew;
+			event->end = base + segment->vaddr + segment->memory_bytes;
 			event->file_offset = segment->file_offset - skew;
 		}
 		elf_file_fini(&file);

@@ -30,6 +30,7 @@ void harness_check_truth(struct symbolizer *symbolizer, uint32_t image, const ch
 
 /* Maps the executable segment of `path`, as process `pid` sees it; its image. */
 uint32_t harness_map(struct image_table *images, const char *path, pid_t pid);
+uint32_t harness_map_at(struct image_table *images, const char *path, pid_t pid, uint64_t base);
 
 /* Runs a shell command made by the format and fails the test unless it succeeds. */
 void harness_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
