@@ -54,14 +54,18 @@ struct handle {
 	const char *name;    /* owned by the model; NULL: not known */
 	uint64_t touched_ns; /* the last event about this number */
 	struct handle_moment opened;
-	struct handle_moment closed;        /* of the last close of this number; time_ns 0: never */
-	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
 	bool open : 1;
 	bool cloexec : 1;
 	uint8_t doubt : 2; /* the model's: the last comparison with the truth found a difference */
 	bool awaited : 1;  /* the model's: its opening by the parent is not recorded yet */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
+};
+
+/* The handle that a number stood for before: kept where there was one, beside struct handle. */
+struct handle_past {
+	struct handle_moment closed; /* the last close of the number; time_ns 0: never */
+	struct handle_moment opened; /* the opening of the handle that it closed */
 };
 
 /* One opening place: a (type, opening stack, origin) of one process. */
@@ -206,6 +210,9 @@ void model_open_handles(const struct model *model, const struct process *process
 /* The number's record in the leader's table, open or closed before; NULL: never seen. */
 const struct handle *model_handle(const struct model *model, const struct process *process,
 				  int32_t number);
+
+/* The past of a handle that one of these two gave. Never NULL. */
+const struct handle_past *model_handle_past(const struct handle *handle);
 
 /* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
 const struct place *model_place(const struct model *model, const struct process *process,

@@ -63,6 +63,7 @@ struct model {
 	uint64_t table_ids;
 	size_t tasks_kept;     /* at the last pruning */
 	struct strtab strings; /* types, and paths of programs */
+	struct names names;    /* of handles */
 	ARRAY(struct awaited) awaited;
 	struct forgotten forgotten;
 };

@@ -11,7 +11,15 @@
 
 #include <string.h>
 
-enum { FAKE_PROCESSES_MAX = 256 };
+enum { FAKE_PROCESSES_MAX = 256, FAKE_PASTS_MAX = 64 };
+
+/* What handles of that number were before, whichever process's they are. */
+static struct handle_past fake_pasts[FAKE_PASTS_MAX];
+
+const struct handle_past *model_handle_past(const struct handle *handle)
+{
+	return &fake_pasts[handle->number % FAKE_PASTS_MAX];
+}
 
 struct fake_process {
 	struct process process; /* first: a process is found by it */

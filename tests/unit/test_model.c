@@ -152,8 +152,8 @@ static void test_places(void **state)
 	assert_int_equal(process->places.data[0].closed, 4);
 	assert_int_equal(process->places.data[0].open_most, 10);
 	assert_ptr_equal(model_place(model, process, get(1, 0)), &process->places.data[1]);
-	assert_int_equal(get(1, 0)->closed.stack_id, 8);
-	assert_int_equal(get(1, 0)->closed_opened.stack_id, 7);
+	assert_int_equal(model_handle_past(get(1, 0))->closed.stack_id, 8);
+	assert_int_equal(model_handle_past(get(1, 0))->opened.stack_id, 7);
 	assert_int_equal(traces[TRACE_OPEN], 11);
 	assert_int_equal(traces[TRACE_CLOSE], 4);
 }
@@ -264,7 +264,7 @@ static void test_close_race(void **state)
 	assert_int_equal(bad_of(1, 1)->now.stack_id, 6);
 	assert_int_equal(bad_of(1, 1)->closed.stack_id, 7);
 	assert_int_equal(bad_of(1, 1)->opened.stack_id, 5);
-	assert_int_equal(get(1, 4)->closed.stack_id, 7);
+	assert_int_equal(model_handle_past(get(1, 4))->closed.stack_id, 7);
 	open_(1, 1, 5, 5); /* the winner has gone on, and its number was given out again */
 	close_(1, 2, 5, 6);
 	close_(1, 3, 5, 7);
