@@ -220,10 +220,15 @@ const struct place *model_place(const struct model *model, const struct process 
 
 /*
  * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad
- * reference, nothing lost) are forgotten: here is what they add to the totals.
+ * reference, nothing lost) are forgotten, and so are those that had, beyond PROCESSES_ENDED_MAX:
+ * here is what they add to the totals.
  */
+enum { PROCESSES_ENDED_MAX = 4096 };
+
 struct forgotten {
 	uint64_t processes;
+	uint64_t untold;         /* of them had something to tell */
+	uint64_t untold_handles; /* that those had opened and left open */
 	uint64_t events;
 	uint64_t truncated_stacks;
 	uint64_t stack_ends[8]; /* by enum stack_end */

@@ -29,6 +29,7 @@ struct fake_process {
 struct model {
 	struct fake_process processes[FAKE_PROCESSES_MAX];
 	size_t processes_n;
+	struct forgotten forgotten;
 };
 
 /* A handle of a place of `process`, which counts it. */
@@ -98,6 +99,11 @@ void model_open_handles(const struct model *model, const struct process *process
 	array_each (handle, &fake->handles)
 		if (handle->open)
 			each(context, handle);
+}
+
+const struct forgotten *model_forgotten_totals(const struct model *model)
+{
+	return &model->forgotten;
 }
 
 const struct process *model_process(const struct model *model, int32_t pid)

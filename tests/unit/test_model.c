@@ -378,6 +378,31 @@ static void test_exec(void **state)
 	assert_int_equal(get(200, 2)->origin, ORIGIN_BEFORE_TRACING);
 }
 
+/* Children that all leave something open: so many are kept, the rest is counted. */
+static void test_untold(void **state)
+{
+	const struct forgotten *total = model_forgotten_totals(model);
+	size_t bytes = 0;
+
+	for (int i = 0; i < PROCESSES_ENDED_MAX + 2000; i++) {
+		int pid = 1000 + i;
+
+		fork_(1, pid, 0, NULL);
+		open_(pid, pid, 4, 6);
+		open_(pid, pid, 5, 6);
+		exit_(pid);
+		if (i == PROCESSES_ENDED_MAX)
+			bytes = model_bytes(model);
+	}
+	assert_int_equal(model_processes(model), 1 + PROCESSES_ENDED_MAX);
+	assert_int_equal(total->untold, 2000);
+	assert_int_equal(total->untold_handles, 4000);
+	assert_int_equal(total->processes, 2000);
+	assert_true(model_bytes(model) <= bytes);
+	/* One of those that are kept: all is known of it. */
+	assert_int_equal(model_process(model, 1000)->places.data[0].opened, 2);
+}
+
 static void test_forgotten(void **state)
 {
 	size_t bytes;
@@ -538,6 +563,7 @@ int main(void)
 	    TEST(test_thread_number_reused),
 	    TEST(test_exec),
 	    TEST(test_forgotten),
+	    TEST(test_untold),
 	    TEST(test_memory),
 	    TEST(test_observe),
 	    TEST(test_observe_other_object),
