@@ -91,13 +91,17 @@ void handle_table_forget(struct handle_table *table, int32_t number)
 	chunk_forget(chunk, number % HANDLES_PER_CHUNK);
 }
 
-void handle_table_trim(struct handle_table *table)
+void handle_table_trim(struct handle_table *table, bool keep_past)
 {
 	struct map kept = {0};
 
 	map_each (entry, &table->chunks) {
 		struct handle_chunk *chunk = chunk_of(entry);
 
+		if (!keep_past) {
+			free(chunk->past);
+			chunk->past = NULL;
+		}
 		for (unsigned i = 0; i < HANDLES_PER_CHUNK; i++)
 			if (chunk->known & 1u << i && !chunk->handles[i].open)
 				chunk_forget(chunk, i);

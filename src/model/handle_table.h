@@ -38,9 +38,10 @@ struct handle *handle_table_get(const struct handle_table *table, int32_t number
 /* Likewise, made empty where there was none. `number` >= 0. */
 struct handle *handle_table_put(struct handle_table *table, int32_t number);
 
-/* Drops one record, or all of numbers that are not open. */
+/* Drops one record, or all of numbers that are not open, and the past of the others unless it is
+ * to be kept. */
 void handle_table_forget(struct handle_table *table, int32_t number);
-void handle_table_trim(struct handle_table *table);
+void handle_table_trim(struct handle_table *table, bool keep_past);
 
 /* Sets the name (copied; NULL: none). */
 void handle_set_name(const struct handle_table *table, struct handle *handle, const char *name,

@@ -223,7 +223,7 @@ const struct place *model_place(const struct model *model, const struct process 
  * reference, nothing lost) are forgotten, and so are those that had, beyond PROCESSES_ENDED_MAX:
  * here is what they add to the totals.
  */
-enum { PROCESSES_ENDED_MAX = 4096 };
+enum { PROCESSES_ENDED_MAX = 1024 };
 
 struct forgotten {
 	uint64_t processes;
@@ -237,6 +237,10 @@ struct forgotten {
 
 const struct forgotten *model_forgotten_totals(const struct model *model);
 uint64_t model_forgotten(const struct model *model); /* their number */
+
+/* Calls `each` for every stack_id that the model may still tell, some of them more than once. */
+void model_stacks_each(const struct model *model, void (*each)(void *context, uint32_t stack_id),
+		       void *context);
 
 size_t model_bytes(const struct model *model);
 

@@ -137,7 +137,8 @@ static struct handle_table *table_keep(struct model *model, struct process_recor
 		table_release(model, table, record);
 		table = table_add(model, record);
 	}
-	handle_table_trim(table);
+	/* A bad reference says how the number was closed. */
+	handle_table_trim(table, record->public.bad_references.count);
 	return table;
 }
 

@@ -8,8 +8,32 @@
 #include "base/alloc.h"
 #include "session/internal.h"
 
+#include "unwind_file.h"
+
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+
+/* Where the only function of bare_library() is. */
+enum { BARE_TEXT = 0x4000, BARE_TEXT_BYTES = 256 };
+
+/*
+ * A library with CIE "zR" and an FDE of 256 bytes: CFA = rsp + `depth`, RA at CFA - 8. In the
+ * section the FDE's start stands at offset 32.
+ */
+static inline int bare_library(uint8_t depth)
+{
+	uint8_t frames[] = {0x14, 0,    0,    0, 0,     0,    0, 0, 1, 'z',  'R', 0, 1, 0x78, 0x10,
+			    1,    0x1b, 0x0c, 7, depth, 0x90, 1, 0, 0, 0x10, 0,   0, 0, 0x1c, 0,
+			    0,    0,    0,    0, 0,     0,    0, 1, 0, 0,    0,   0, 0, 0};
+	const struct unwind_file file = {
+	    .frames = frames, .frames_bytes = sizeof(frames), .section_headers = true};
+	int32_t start = BARE_TEXT - (UNWIND_FILE_SECTIONS + 32);
+
+	memcpy(frames + 32, &start, sizeof(start));
+	return unwind_file_make(&file);
+}
 
 /* Above any number that the kernel gives out (PID_MAX_LIMIT). */
 enum { BARE_PID = 0x400000 };
@@ -74,6 +98,27 @@ static inline void bare_exit(struct session *session, int32_t pid, uint64_t time
 
 	event.header.flags = EVENT_EXIT_PROCESS;
 	session_receive(session, &event.header);
+}
+
+/* Maps our own descriptor, by a path that does not depend on who asks: the process does not exist.
+ */
+static inline void bare_map(struct session *session, int32_t pid, uint64_t time_ns, int fd,
+			    uint64_t start)
+{
+	union {
+		struct event_map event;
+		uint8_t bytes[sizeof(struct event_map) + 64];
+	} record = {0};
+	struct event_map *event = &record.event;
+	struct stat status = {0};
+
+	fstat(fd, &status);
+	event->path_size = snprintf(event->path, 64, "/proc/self/fd/%d", fd);
+	event->header = bare_header(EVENT_MAP, sizeof(record), pid, time_ns);
+	event->start = start;
+	event->end = start + UNWIND_FILE_MAPPED_BYTES;
+	event->inode = status.st_ino;
+	session_receive(session, &event->header);
 }
 
 /* Where a call stands. The stack is `words`, and rsp points to the first of them. */

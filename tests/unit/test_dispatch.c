@@ -4,35 +4,16 @@
  * event happened, and was found by that file's rules.
  */
 #include "bare_session.h"
-#include "unwind_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { PLACE = 0x100000, TEXT = 0x4000, STACK = 0x700000, NAME_MAX_BYTES = 64 };
-
-/*
- * CIE "zR" and an FDE of 256 bytes at TEXT: CFA = rsp + `depth`, RA at CFA - 8. In the section the
- * FDE's start stands at offset 32.
- */
-static int make_library(uint8_t depth)
-{
-	uint8_t frames[] = {0x14, 0,    0,    0, 0,     0,    0, 0, 1, 'z',  'R', 0, 1, 0x78, 0x10,
-			    1,    0x1b, 0x0c, 7, depth, 0x90, 1, 0, 0, 0x10, 0,   0, 0, 0x1c, 0,
-			    0,    0,    0,    0, 0,     0,    0, 1, 0, 0,    0,   0, 0, 0};
-	const struct unwind_file file = {
-	    .frames = frames, .frames_bytes = sizeof(frames), .section_headers = true};
-	int32_t start = TEXT - (UNWIND_FILE_SECTIONS + 32);
-
-	memcpy(frames + 32, &start, sizeof(start));
-	return unwind_file_make(&file);
-}
+enum { PLACE = 0x100000, TEXT = BARE_TEXT, STACK = 0x700000, NAME_MAX_BYTES = 64 };
 
 struct fixture {
 	struct session *session;
@@ -45,8 +26,8 @@ static int setup(void **state)
 	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
 
 	fixture->session = bare_session_new();
-	fixture->shallow = make_library(8);
-	fixture->deep = make_library(24);
+	fixture->shallow = bare_library(8);
+	fixture->deep = bare_library(24);
 	bare_exec(fixture->session, BARE_PID, ++fixture->time_ns);
 	*state = fixture;
 	return 0;
@@ -63,23 +44,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Our own descriptor, by a path that does not depend on who asks: the process does not exist. */
 static void map(struct fixture *fixture, int32_t pid, int fd, uint64_t start)
 {
-	union {
-		struct event_map event;
-		uint8_t bytes[sizeof(struct event_map) + NAME_MAX_BYTES];
-	} record = {0};
-	struct event_map *event = &record.event;
-	struct stat status;
-
-	assert_int_equal(fstat(fd, &status), 0);
-	event->path_size = snprintf(event->path, NAME_MAX_BYTES, "/proc/self/fd/%d", fd);
-	event->header = bare_header(EVENT_MAP, sizeof(record), pid, ++fixture->time_ns);
-	event->start = start;
-	event->end = start + UNWIND_FILE_MAPPED_BYTES;
-	event->inode = status.st_ino;
-	session_receive(fixture->session, &event->header);
+	bare_map(fixture->session, pid, ++fixture->time_ns, fd, start);
 }
 
 /*

@@ -149,7 +149,7 @@ static void test_forgotten(void **state)
 	text = print(&fixture, &report_text, (struct report_style){0});
 	assert_non_null(strstr(text, "12 stacks were cut"));
 	assert_non_null(strstr(text, "2 handles were corrected"));
-	assert_non_null(strstr(text, "13 children that ended are not shown (only 4,096 are kept), "
+	assert_non_null(strstr(text, "13 children that ended are not shown (only 1,024 are kept), "
 				     "with 14 handles left open"));
 	free(text);
 	fixture_fini(&fixture);
