@@ -82,6 +82,7 @@ struct task *task_find(const struct model *model, int32_t pid, int32_t tid);
 struct task *task_put(struct model *model, struct process_record *record, int32_t tid,
 		      uint64_t now_ns);
 void task_end(struct model *model, struct process_record *record, int32_t tid);
+void task_free(struct model *model, struct task *task); /* its table is another's now */
 void task_own(struct model *model, struct process_record *record, int32_t tid,
 	      struct handle_table *table, uint64_t now_ns);
 struct handle_table *task_table(const struct model *model, const struct process_record *record,

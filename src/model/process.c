@@ -159,10 +159,13 @@ void process_end(struct model *model, struct process_record *record)
 
 		if (task && task->table) {
 			array_push(&record->ended, task->table);
-			task->table = NULL;
+			task_free(model, task);
 		}
 	}
 	array_fini(&record->own_tables);
+	leader = task_find(model, pid, pid);
+	if (leader)
+		task_free(model, leader);
 	record->table = table_keep(model, record, record->table);
 	array_each (table, &record->ended)
 		*table = table_keep(model, record, *table);

@@ -34,8 +34,12 @@ void model_stacks_each(const struct model *model, void (*each)(void *context, ui
 	map_each (entry, &model->tables)
 		handle_table_each((const struct handle_table *)(uintptr_t)entry->value, 0,
 				  INT32_MAX, false, tell_handle, &telling);
-	map_each (entry, &model->tasks)
-		tell_close(&telling, &((const struct task *)(uintptr_t)entry->value)->close);
+	map_each (entry, &model->tasks) {
+		const struct task *task = (const struct task *)(uintptr_t)entry->value;
+
+		if (task->close.table_id) /* it may still fail */
+			tell_close(&telling, &task->close);
+	}
 	array_each (record, &model->processes) {
 		array_each (place, &(*record)->public.places)
 			each(context, place->stack_id);

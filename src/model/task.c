@@ -83,7 +83,12 @@ void task_end(struct model *model, struct process_record *record, int32_t tid)
 		own_table_drop(record, tid);
 		table_release(model, task->table, record);
 	}
-	map_remove(&model->tasks, (uint32_t)tid);
+	task_free(model, task);
+}
+
+void task_free(struct model *model, struct task *task)
+{
+	map_remove(&model->tasks, (uint32_t)task->tid);
 	free(task);
 }
 

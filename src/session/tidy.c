@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { STACKS_MIN = 16384, IMAGES_MIN = 4096 };
+enum { STACKS_MIN = 4096, IMAGES_MIN = 2048 };
 
 /* One byte for each stack_id. */
 struct stack_marks {
