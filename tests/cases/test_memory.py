@@ -1,5 +1,5 @@
 """htrace's resident size while events and children come and go: it must not follow them. MEMORY_EVENTS (2 million
-with bpf) and MEMORY_CHILDREN (6000) change how long it takes; ptrace, which is slower, does a part of them."""
+with bpf) and MEMORY_CHILDREN (6000) change how long it takes; ptrace, which is slower, does a part of the events."""
 import os
 import subprocess
 import time
@@ -18,10 +18,6 @@ SETTLED = 0.4  # of the work: by then the ring of events has been full, and the 
 def resident_kb(pid):
     size = harness.proc_status(pid, "VmRSS")
     return int(size.split()[0]) if size else None
-
-
-def part(lab, count):
-    return count // PTRACE_PART if lab.collector == "ptrace" else count
 
 
 class Samples:
@@ -51,7 +47,7 @@ def pairs_done(text):
 
 def test_events(lab):
     """Two threads that open and close as fast as they can."""
-    wanted = part(lab, EVENTS)
+    wanted = EVENTS // PTRACE_PART if lab.collector == "ptrace" else EVENTS
     report, out = lab.path(".json"), lab.path(".out")
     with open(out, "w") as output, open(lab.path(".err"), "w") as errors:
         htrace = lab.start(lab.command("run", (), report) + ["--", lab.workload("workload_busy"), str(THREADS), "600",
@@ -76,7 +72,7 @@ def test_events(lab):
 
 def test_children(lab):
     """Programs that a shell runs one after the other, each with its libraries elsewhere."""
-    wanted = part(lab, CHILDREN)
+    wanted = CHILDREN
     out = lab.path(".out")
     script = f"i=0; while [ $i -lt {wanted} ]; do /bin/true; i=$((i+1)); echo $i; done"
     report = lab.path(".json")
