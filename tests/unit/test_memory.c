@@ -83,7 +83,7 @@ static void assert_cost(const char *what)
 	printf("%s: %.1f bytes each\n", what, (double)bytes / HANDLES);
 	assert_true(bytes / HANDLES < BYTES_MAX);
 	/* What the model says of itself is no less than the truth, as near as it can know. */
-	assert_in_range(model_bytes(model), bytes - bytes / 20, bytes + bytes / 20);
+	assert_in_range(model_bytes(model), bytes - bytes / 10, bytes + bytes / 10);
 }
 
 static void test_opened(void **state)
