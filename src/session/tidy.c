@@ -33,6 +33,8 @@ static void sweep_stacks(struct session *session)
 	model_stacks_each(session->model, mark_stack, &marks);
 	for (uint32_t age = 0; age < history_count(session->history); age++)
 		mark_stack(&marks, history_get(session->history, age)->moment.stack_id);
+	if (session->ops->known_stacks)
+		session->ops->known_stacks(session->collector, mark_stack, &marks);
 	stack_table_sweep(session->stacks, marks.kept);
 	free(marks.kept);
 }

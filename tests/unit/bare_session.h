@@ -38,11 +38,27 @@ static inline int bare_library(uint8_t depth)
 /* Above any number that the kernel gives out (PID_MAX_LIMIT). */
 enum { BARE_PID = 0x400000 };
 
+/* The collector that there is none of, but for a stack that it may still name. */
+struct collector {
+	uint32_t known_stack;
+};
+
+static void bare_known_stacks(const struct collector *collector,
+			      void (*each)(void *context, uint32_t stack), void *context)
+{
+	each(context, collector->known_stack);
+}
+
+static const struct collector_ops bare_collector = {.name = "none",
+						    .known_stacks = bare_known_stacks};
+
 static inline struct session *bare_session_new(void)
 {
 	struct session *session = xcalloc(1, sizeof(*session));
 	struct model_observer observer;
 
+	session->ops = &bare_collector;
+	session->collector = xcalloc(1, sizeof(*session->collector));
 	session->images = image_table_new();
 	session->stacks = stack_table_new();
 	session->unwinder = unwinder_cfi.create(session->images);
@@ -65,6 +81,7 @@ static inline void bare_session_free(struct session *session)
 	unwinder_cfi.destroy(session->unwinder);
 	stack_table_free(session->stacks);
 	image_table_free(session->images);
+	free(session->collector);
 	free(session);
 }
 

@@ -33,6 +33,7 @@ struct replay {
 	int library;
 	uint64_t random, time_ns, events, child_at, children;
 	uint64_t child_every; /* events */
+	uint64_t known_pc;    /* of the stack that the collector knows */
 	bool open[SERVERS][NUMBERS];
 };
 
@@ -61,6 +62,17 @@ static void call(struct replay *replay, int32_t pid, int32_t number, bool opens,
 		bare_close(replay->session, pid, replay->time_ns += STEP_NS, number, &stack);
 }
 
+/* A stack that only the collector still knows, once the child is forgotten. */
+static void remember(struct replay *replay, int32_t pid)
+{
+	const struct process *process = model_process(replay->session->model, pid);
+	const struct handle *handle = model_handle(replay->session->model, process, NUMBERS);
+	uint32_t stack_id = handle->opened.stack_id;
+
+	replay->session->collector->known_stack = stack_id;
+	replay->known_pc = stack_table_get(replay->session->stacks, stack_id).frames[0].pc;
+}
+
 /* A child that opens three, closes two or three, and ends; every other one runs a program. */
 static void child(struct replay *replay, int32_t parent)
 {
@@ -76,6 +88,8 @@ static void child(struct replay *replay, int32_t parent)
 	}
 	for (int32_t number = NUMBERS; number < NUMBERS + 3; number++)
 		call(replay, pid, number, true, start, number % PLACES);
+	if (!replay->session->collector->known_stack && start != PLACE && closes == 3)
+		remember(replay, pid);
 	for (unsigned i = 0; i < closes; i++)
 		call(replay, pid, NUMBERS + i, false, start, i);
 	bare_exit(replay->session, pid, replay->time_ns += STEP_NS);
@@ -116,8 +130,13 @@ static void count_open(void *context, const struct handle *handle)
 }
 
 /* Nothing that is still told was dropped. */
-static void check_servers(struct replay *replay)
+static void check_kept(struct replay *replay)
 {
+	struct stack known =
+	    stack_table_get(replay->session->stacks, replay->session->collector->known_stack);
+
+	assert_int_equal(known.frames_n, FRAMES);
+	assert_int_equal(known.frames[0].pc, replay->known_pc);
 	for (unsigned server = 0; server < SERVERS; server++) {
 		uint64_t expected = replay->random;
 
@@ -152,7 +171,7 @@ static void test_flat(void **state)
 		       stack_table_count(replay.session->stacks),
 		       image_table_count(replay.session->images),
 		       model_bytes(replay.session->model));
-		check_servers(&replay);
+		check_kept(&replay);
 	}
 	for (unsigned sample = 1; sample < SAMPLES; sample++)
 		assert_true(bytes[sample] < bytes[0] + SLACK_BYTES);
