@@ -1,5 +1,5 @@
 """htrace's resident size while events and children come and go: it must not follow them. MEMORY_EVENTS (2 million
-with bpf) and MEMORY_CHILDREN (6000) change how long it takes; ptrace, which is slower, does a part of the events."""
+with bpf) and MEMORY_CHILDREN (10000) change how long it takes; ptrace, which is slower, does a part of the events."""
 import os
 import subprocess
 import time
@@ -8,10 +8,10 @@ import harness
 from harness import check
 
 EVENTS = int(os.environ.get("MEMORY_EVENTS", "2000000"))
-CHILDREN = int(os.environ.get("MEMORY_CHILDREN", "6000"))
+CHILDREN = int(os.environ.get("MEMORY_CHILDREN", "10000"))
 PTRACE_PART = 10
 THREADS = 2
-SLACK_KB = 3 << 10  # rings that fill, blocks that the allocator keeps
+SLACK_KB = 4 << 10  # rings that fill, blocks that the allocator keeps
 # Under ASan, what is freed stays for a while; that is not htrace's.
 AT_ONCE = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64"}
 SETTLED = 0.4  # of the work: by then the ring of events has been full, and the history
@@ -35,7 +35,7 @@ class Samples:
 
     def check_flat(self, what):
         settled = [size for done, size in self.taken if done >= SETTLED]
-        check(len(settled) >= 3, f"only {len(settled)} samples in the second part of {what}")
+        check(len(settled) >= 2, f"only {len(settled)} samples in the second part of {what}")
         every = self.taken[::max(1, len(self.taken) // 12)] + self.taken[-1:]
         print(f"    {what}: " + ", ".join(f"{done:.0%} {size} kB" for done, size in every))
         growth = max(settled) - settled[0]
