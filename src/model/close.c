@@ -22,11 +22,12 @@ closer_of(const struct model *model, const struct handle_table *table, const str
 {
 	struct task *task;
 
-	if (!handle->closed.time_ns)
+	if (!model_handle_past(handle)->closed.time_ns)
 		return NULL;
-	task = task_find(model, handle->closed.pid, handle->closed.tid);
+	task = task_find(model, model_handle_past(handle)->closed.pid,
+			 model_handle_past(handle)->closed.tid);
 	if (!task || task->close.table_id != table->id ||
-	    !moment_equal(&task->close.moment, &handle->closed))
+	    !moment_equal(&task->close.moment, &model_handle_past(handle)->closed))
 		return NULL;
 	return &task->close;
 }
@@ -35,7 +36,7 @@ bool close_under_way(const struct model *model, const struct handle_table *table
 		     const struct handle *handle, uint64_t now_ns)
 {
 	return !handle->open && closer_of(model, table, handle) &&
-	       handle->closed.time_ns + close_flight_ns > now_ns;
+	       model_handle_past(handle)->closed.time_ns + close_flight_ns > now_ns;
 }
 
 void close_begin(struct model *model, const struct actor *actor, struct process_record *record,
@@ -55,13 +56,13 @@ void close_begin(struct model *model, const struct actor *actor, struct process_
 		/* A number that was open since before tracing is closed now, and that is known. */
 		if (!table->complete && op->number >= 0) {
 			handle = handle_table_put(table, op->number);
-			handle->closed = close->moment;
+			handle_past(handle)->closed = close->moment;
 			handle->touched_ns = actor->time_ns;
 		}
 		return;
 	}
-	close->closed = handle->closed;
-	close->opened = handle->closed_opened;
+	close->closed = model_handle_past(handle)->closed;
+	close->opened = model_handle_past(handle)->opened;
 	handle->touched_ns = actor->time_ns;
 	handle->doubt = 0;
 	if (handle->open) {
@@ -69,7 +70,7 @@ void close_begin(struct model *model, const struct actor *actor, struct process_
 		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL);
 		return;
 	}
-	if (handle->closed.time_ns)
+	if (model_handle_past(handle)->closed.time_ns)
 		close->found = FOUND_CLOSED;
 	other = closer_of(model, table, handle);
 	if (other && other != close && other->found == FOUND_OPEN)
@@ -123,9 +124,9 @@ static void blame_swap(const struct model *model, struct handle *handle,
 
 	if (winner && moment_equal(&winner->close.moment, &close->rival))
 		winner->close.found = FOUND_OPEN;
-	if (handle && moment_equal(&handle->closed, &close->moment)) {
-		handle->closed = close->rival;
-		close->opened = handle->closed_opened;
+	if (handle && moment_equal(&model_handle_past(handle)->closed, &close->moment)) {
+		handle_past(handle)->closed = close->rival;
+		close->opened = model_handle_past(handle)->opened;
 	}
 	close->closed = close->rival;
 }
@@ -160,8 +161,9 @@ void close_failed(struct model *model, const struct actor *actor, struct process
 		other = closer_of(model, table, handle);
 		if (other && moment_equal(&other->rival, &close->moment))
 			other->rival = (struct handle_moment){0};
-		if (moment_equal(&handle->closed, &close->moment)) /* it was not open after all */
-			handle->closed = (struct handle_moment){0};
+		if (moment_equal(&model_handle_past(handle)->closed,
+				 &close->moment)) /* it was not open after all */
+			handle_past(handle)->closed = (struct handle_moment){0};
 	}
 	close->table_id = 0;
 	bad.kind = close->closed.time_ns ? BAD_DOUBLE_CLOSE : BAD_NEVER_OPENED;
@@ -193,17 +195,17 @@ static void close_was_real(struct model *model, struct handle_table *table,
 	if (!other) { /* nor has one that took what was opened since */
 		other = closer_of(model, table, handle);
 		if (other && (other->found != FOUND_OPEN ||
-			      handle->closed_opened.time_ns < close->moment.time_ns))
+			      model_handle_past(handle)->opened.time_ns < close->moment.time_ns))
 			other = NULL;
 	}
 	if (other) {
 		other->found = FOUND_CLOSED;
-		if (moment_equal(&handle->closed, &other->moment))
-			handle->closed = close->moment;
+		if (moment_equal(&model_handle_past(handle)->closed, &other->moment))
+			handle_past(handle)->closed = close->moment;
 		other->closed = close->moment;
 		other->opened = moment_equal(&other->moment, &close->closed)
 				    ? close->opened
-				    : handle->closed_opened;
+				    : model_handle_past(handle)->opened;
 		other->rival = (struct handle_moment){0};
 	} else if (handle->open && handle->opened.time_ns >= close->moment.time_ns) {
 		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL);

@@ -69,9 +69,9 @@ static void correct_closed(struct correcting *correcting, int32_t number)
 	const struct handle *known = handle_table_get(parent ? parent : table, number);
 	struct handle *handle;
 
-	if (known && known->closed_opened.time_ns &&
+	if (known && model_handle_past(known)->opened.time_ns &&
 	    close_under_way(correcting->model, parent ? parent : table, known, now_ns)) {
-		struct handle_moment opened = known->closed_opened;
+		struct handle_moment opened = model_handle_past(known)->opened;
 		bool cloexec = known->cloexec;
 
 		handle =
@@ -138,10 +138,9 @@ void awaited_arrived(struct model *model, const struct handle_table *source,
 			child->type = handle->type;
 			if (child->touched_ns == awaited.time_ns)
 				child->cloexec = handle->cloexec;
-			handle_set_name(child, handle->name,
-					handle->name ? strlen(handle->name) : 0);
+			handle_share_name(child, handle);
 		} else { /* closed before its opening was told */
-			child->closed_opened = handle->opened;
+			handle_past(child)->opened = handle->opened;
 		}
 	}
 }

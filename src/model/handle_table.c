@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct handle_table *handle_table_new(uint64_t id, struct process_record *owner)
+struct handle_table *handle_table_new(uint64_t id, struct process_record *owner,
+				      struct names *names)
 {
 	struct handle_table *table = xcalloc(1, sizeof(*table));
 
 	table->id = id;
 	table->refs = 1;
 	table->owner = owner;
+	table->names = names;
 	return table;
 }
 
@@ -27,7 +29,8 @@ static void chunk_free(struct handle_chunk *chunk)
 {
 	for (unsigned i = 0; i < HANDLES_PER_CHUNK; i++)
 		if (chunk->known & 1u << i)
-			free((char *)chunk->handles[i].name);
+			name_unref(chunk->handles[i].name);
+	free(chunk->past);
 	free(chunk);
 }
 
@@ -71,8 +74,10 @@ struct handle *handle_table_put(struct handle_table *table, int32_t number)
 
 static void chunk_forget(struct handle_chunk *chunk, unsigned index)
 {
-	free((char *)chunk->handles[index].name);
+	name_unref(chunk->handles[index].name);
 	chunk->handles[index] = (struct handle){0};
+	if (chunk->past)
+		chunk->past[index] = (struct handle_past){0};
 	chunk->known &= ~(1u << index);
 }
 
@@ -86,13 +91,17 @@ void handle_table_forget(struct handle_table *table, int32_t number)
 	chunk_forget(chunk, number % HANDLES_PER_CHUNK);
 }
 
-void handle_table_trim(struct handle_table *table)
+void handle_table_trim(struct handle_table *table, bool keep_past)
 {
 	struct map kept = {0};
 
 	map_each (entry, &table->chunks) {
 		struct handle_chunk *chunk = chunk_of(entry);
 
+		if (!keep_past) {
+			free(chunk->past);
+			chunk->past = NULL;
+		}
 		for (unsigned i = 0; i < HANDLES_PER_CHUNK; i++)
 			if (chunk->known & 1u << i && !chunk->handles[i].open)
 				chunk_forget(chunk, i);
@@ -105,10 +114,57 @@ void handle_table_trim(struct handle_table *table)
 	table->chunks = kept;
 }
 
-void handle_set_name(struct handle *handle, const char *name, size_t bytes)
+void handle_set_name(const struct handle_table *table, struct handle *handle, const char *name,
+		     size_t bytes)
 {
-	free((char *)handle->name);
-	handle->name = name && bytes ? xstrndup(name, bytes) : NULL;
+	const char *old = handle->name;
+
+	bytes = name ? strnlen(name, bytes) : 0;
+	handle->name = bytes ? name_new(table->names, name, bytes) : NULL;
+	name_unref(old);
+}
+
+void handle_share_name(struct handle *handle, const struct handle *source)
+{
+	const char *old = handle->name;
+
+	handle->name = name_ref(source->name);
+	name_unref(old);
+}
+
+static struct handle_chunk *chunk_with(const struct handle *handle)
+{
+	const struct handle *first = handle - handle->number % HANDLES_PER_CHUNK;
+
+	return (struct handle_chunk *)((char *)first - offsetof(struct handle_chunk, handles));
+}
+
+const struct handle_past *model_handle_past(const struct handle *handle)
+{
+	static const struct handle_past none;
+	const struct handle_chunk *chunk = chunk_with(handle);
+
+	return chunk->past ? &chunk->past[handle->number % HANDLES_PER_CHUNK] : &none;
+}
+
+struct handle_past *handle_past(struct handle *handle)
+{
+	struct handle_chunk *chunk = chunk_with(handle);
+
+	if (!chunk->past)
+		chunk->past = xcalloc(HANDLES_PER_CHUNK, sizeof(*chunk->past));
+	return &chunk->past[handle->number % HANDLES_PER_CHUNK];
+}
+
+void handle_copy(struct handle *copy, const struct handle *source)
+{
+	const struct handle_past *past = model_handle_past(source);
+
+	name_unref(copy->name);
+	*copy = *source;
+	name_ref(copy->name);
+	if (past->closed.time_ns || past->opened.time_ns || chunk_with(copy)->past)
+		*handle_past(copy) = *past;
 }
 
 size_t handle_table_bytes(const struct handle_table *table)
@@ -119,9 +175,11 @@ size_t handle_table_bytes(const struct handle_table *table)
 		const struct handle_chunk *chunk = chunk_of(entry);
 
 		bytes += sizeof(*chunk);
+		if (chunk->past)
+			bytes += HANDLES_PER_CHUNK * sizeof(*chunk->past);
 		for (unsigned i = 0; i < HANDLES_PER_CHUNK; i++)
-			if (chunk->known & 1u << i && chunk->handles[i].name)
-				bytes += strlen(chunk->handles[i].name) + 1;
+			if (chunk->known & 1u << i)
+				bytes += name_bytes(chunk->handles[i].name);
 	}
 	return bytes;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 _Static_assert(STACK_END_N <= 8, "process.stack_ends has a count for each");
-_Static_assert(sizeof(struct handle) <= 100, "there are many");
+_Static_assert(sizeof(struct handle) + sizeof(struct handle_past) <= 96, "there are many");
 
 struct model *model_new(const struct model_observer *observer)
 {
@@ -40,6 +40,7 @@ void model_free(struct model *model)
 	array_fini(&model->processes);
 	array_fini(&model->awaited);
 	strtab_fini(&model->strings);
+	names_fini(&model->names);
 	free(model);
 }
 
@@ -63,8 +64,7 @@ void handle_shut(struct model *model, struct handle_table *table, struct handle 
 		 const struct handle_moment *moment, enum close_cause cause)
 {
 	handle->open = false;
-	handle->closed = *moment;
-	handle->closed_opened = handle->opened;
+	*handle_past(handle) = (struct handle_past){.closed = *moment, .opened = handle->opened};
 	handle->closed_by = cause;
 	if (table->owner)
 		place_close(table->owner, handle);
@@ -84,7 +84,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 	handle->doubt = 0;
 	handle->awaited = false;
 	handle->type = type ? strtab_intern(&model->strings, type) : NULL;
-	handle_set_name(handle, NULL, 0);
+	handle_set_name(table, handle, NULL, 0);
 	if (table->owner)
 		place_open(table->owner, handle);
 	return handle;
@@ -119,9 +119,9 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	handle->awaited = false;
 	handle->type = source ? source->type : type;
 	if (source)
-		handle_set_name(handle, source->name, source->name ? strlen(source->name) : 0);
+		handle_share_name(handle, source);
 	else
-		handle_set_name(handle, op->name, op->name_bytes);
+		handle_set_name(table, handle, op->name, op->name_bytes);
 	if (table->owner)
 		place_open(table->owner, handle);
 	trace(model, TRACE_OPEN, handle, &now);
@@ -175,10 +175,10 @@ static void bad_reference(struct model *model, const struct actor *actor,
 
 	if (handle && handle->open)
 		return;
-	if (handle && handle->closed.time_ns) {
+	if (handle && model_handle_past(handle)->closed.time_ns) {
 		bad.kind = BAD_USE_AFTER_CLOSE;
-		bad.closed = handle->closed;
-		bad.opened = handle->closed_opened;
+		bad.closed = model_handle_past(handle)->closed;
+		bad.opened = model_handle_past(handle)->opened;
 	} else if (!table->complete || record->public.incomplete) {
 		return;
 	}

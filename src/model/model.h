@@ -54,14 +54,18 @@ struct handle {
 	const char *name;    /* owned by the model; NULL: not known */
 	uint64_t touched_ns; /* the last event about this number */
 	struct handle_moment opened;
-	struct handle_moment closed;        /* of the last close of this number; time_ns 0: never */
-	struct handle_moment closed_opened; /* the opening of the handle that `closed` closed */
 	bool open : 1;
 	bool cloexec : 1;
 	uint8_t doubt : 2; /* the model's: the last comparison with the truth found a difference */
 	bool awaited : 1;  /* the model's: its opening by the parent is not recorded yet */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
+};
+
+/* The handle that a number stood for before: kept where there was one, beside struct handle. */
+struct handle_past {
+	struct handle_moment closed; /* the last close of the number; time_ns 0: never */
+	struct handle_moment opened; /* the opening of the handle that it closed */
 };
 
 /* One opening place: a (type, opening stack, origin) of one process. */
@@ -207,16 +211,24 @@ void model_open_handles(const struct model *model, const struct process *process
 const struct handle *model_handle(const struct model *model, const struct process *process,
 				  int32_t number);
 
+/* The past of a handle that one of these two gave. Never NULL. */
+const struct handle_past *model_handle_past(const struct handle *handle);
+
 /* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
 const struct place *model_place(const struct model *model, const struct process *process,
 				const struct handle *handle);
 
 /*
  * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad
- * reference, nothing lost) are forgotten: here is what they add to the totals.
+ * reference, nothing lost) are forgotten, and so are those that had, beyond PROCESSES_ENDED_MAX:
+ * here is what they add to the totals.
  */
+enum { PROCESSES_ENDED_MAX = 1024 };
+
 struct forgotten {
 	uint64_t processes;
+	uint64_t untold;         /* of them had something to tell */
+	uint64_t untold_handles; /* that those had opened and left open */
 	uint64_t events;
 	uint64_t truncated_stacks;
 	uint64_t stack_ends[8]; /* by enum stack_end */
@@ -225,6 +237,10 @@ struct forgotten {
 
 const struct forgotten *model_forgotten_totals(const struct model *model);
 uint64_t model_forgotten(const struct model *model); /* their number */
+
+/* Calls `each` for every stack_id that the model may still tell, some of them more than once. */
+void model_stacks_each(const struct model *model, void (*each)(void *context, uint32_t stack_id),
+		       void *context);
 
 size_t model_bytes(const struct model *model);
 

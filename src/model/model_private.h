@@ -63,7 +63,9 @@ struct model {
 	uint64_t table_ids;
 	size_t tasks_kept;     /* at the last pruning */
 	struct strtab strings; /* types, and paths of programs */
+	struct names names;    /* of handles */
 	ARRAY(struct awaited) awaited;
+	uint32_t ended_kept; /* forked processes that ended and stay */
 	struct forgotten forgotten;
 };
 
@@ -80,6 +82,7 @@ struct task *task_find(const struct model *model, int32_t pid, int32_t tid);
 struct task *task_put(struct model *model, struct process_record *record, int32_t tid,
 		      uint64_t now_ns);
 void task_end(struct model *model, struct process_record *record, int32_t tid);
+void task_free(struct model *model, struct task *task); /* its table is another's now */
 void task_own(struct model *model, struct process_record *record, int32_t tid,
 	      struct handle_table *table, uint64_t now_ns);
 struct handle_table *task_table(const struct model *model, const struct process_record *record,

@@ -41,7 +41,7 @@ static void fill_in(struct comparing *comparing, struct handle *handle,
 	}
 	/* The path that the call was given may be relative, or a link to something else. */
 	if (truth->name && (!handle->name || strcmp(handle->name, truth->name)))
-		handle_set_name(handle, truth->name, strlen(truth->name));
+		handle_set_name(comparing->table, handle, truth->name, strlen(truth->name));
 }
 
 /* Types that no other kind of object has in /proc/PID/fd. */

@@ -76,13 +76,31 @@ void process_free(struct process_record *record)
 	free(record);
 }
 
-static bool process_has_to_tell(const struct process_record *record)
+/* Of what it opened itself. */
+static uint64_t process_open_handles(const struct process_record *record)
 {
-	if (!record->forked || record->public.incomplete || record->public.bad_references.count)
-		return true;
+	uint64_t open = 0;
+
 	array_each (place, &record->public.places)
-		if (place->opened > place->closed)
-			return true;
+		open += place->opened - place->closed;
+	return open;
+}
+
+/* Whether it stays for the report. */
+static bool process_is_kept(struct model *model, const struct process_record *record)
+{
+	uint64_t open = process_open_handles(record);
+
+	if (!record->forked)
+		return true;
+	if (!open && !record->public.incomplete && !record->public.bad_references.count)
+		return false;
+	if (model->ended_kept < PROCESSES_ENDED_MAX) {
+		model->ended_kept++;
+		return true;
+	}
+	model->forgotten.untold++;
+	model->forgotten.untold_handles += open;
 	return false;
 }
 
@@ -119,7 +137,8 @@ static struct handle_table *table_keep(struct model *model, struct process_recor
 		table_release(model, table, record);
 		table = table_add(model, record);
 	}
-	handle_table_trim(table);
+	/* A bad reference says how the number was closed. */
+	handle_table_trim(table, record->public.bad_references.count);
 	return table;
 }
 
@@ -140,17 +159,20 @@ void process_end(struct model *model, struct process_record *record)
 
 		if (task && task->table) {
 			array_push(&record->ended, task->table);
-			task->table = NULL;
+			task_free(model, task);
 		}
 	}
 	array_fini(&record->own_tables);
+	leader = task_find(model, pid, pid);
+	if (leader)
+		task_free(model, leader);
 	record->table = table_keep(model, record, record->table);
 	array_each (table, &record->ended)
 		*table = table_keep(model, record, *table);
 	record->public.exited = true;
 	map_fini(&record->bad_index);
 	map_fini(&record->place_index);
-	if (!process_has_to_tell(record))
+	if (!process_is_kept(model, record))
 		process_forget(model, record);
 }
 

@@ -83,7 +83,12 @@ void task_end(struct model *model, struct process_record *record, int32_t tid)
 		own_table_drop(record, tid);
 		table_release(model, task->table, record);
 	}
-	map_remove(&model->tasks, (uint32_t)tid);
+	task_free(model, task);
+}
+
+void task_free(struct model *model, struct task *task)
+{
+	map_remove(&model->tasks, (uint32_t)task->tid);
 	free(task);
 }
 
@@ -118,7 +123,7 @@ void model_own_table(struct model *model, int32_t pid, int32_t tid)
 
 struct handle_table *table_add(struct model *model, struct process_record *owner)
 {
-	struct handle_table *table = handle_table_new(++model->table_ids, owner);
+	struct handle_table *table = handle_table_new(++model->table_ids, owner, &model->names);
 
 	map_put_pointer(&model->tables, table->id, table);
 	return table;
@@ -130,13 +135,12 @@ struct copying {
 	bool forked;
 };
 
-static void handle_copy(void *context, struct handle *handle)
+static void copy_one(void *context, struct handle *handle)
 {
 	struct copying *copying = context;
 	struct handle *copy = handle_table_put(copying->to, handle->number);
 
-	*copy = *handle;
-	copy->name = handle->name ? xstrdup(handle->name) : NULL;
+	handle_copy(copy, handle);
 	copy->doubt = 0;
 	copy->place = PLACE_NONE;
 	if (copying->forked || handle->origin != ORIGIN_BEFORE_TRACING)
@@ -152,7 +156,7 @@ struct handle_table *table_copy(struct model *model, struct handle_table *source
 	    .model = model, .from = source, .to = table_add(model, owner), .forked = forked};
 
 	copying.to->complete = source->complete;
-	handle_table_each(source, 0, INT32_MAX, false, handle_copy, &copying);
+	handle_table_each(source, 0, INT32_MAX, false, copy_one, &copying);
 	return copying.to;
 }
 

@@ -15,18 +15,16 @@
 
 struct image_table {
 	ARRAY(struct module *) modules;
-	ARRAY(struct image *) images; /* index: image id; entry 0 is NULL */
-	struct map by_place;          /* hash of (module, start, file_offset) -> image id */
-	struct map by_file;           /* hash of (device, inode, path) -> module */
+	struct map images; /* id -> struct image * */
+	uint32_t last_id;
+	struct map by_place; /* hash of (module, start, file_offset) -> image id */
+	struct map by_file;  /* hash of (device, inode, path) -> module */
 	struct module *vdso;
 };
 
 struct image_table *image_table_new(void)
 {
-	struct image_table *table = xcalloc(1, sizeof(*table));
-
-	array_push(&table->images, NULL);
-	return table;
+	return xcalloc(1, sizeof(struct image_table));
 }
 
 static void module_free(struct module *module)
@@ -45,10 +43,10 @@ void image_table_free(struct image_table *table)
 		return;
 	array_each (module, &table->modules)
 		module_free(*module);
-	array_each (image, &table->images)
-		free(*image);
+	map_each (entry, &table->images)
+		free((void *)(uintptr_t)entry->value);
 	array_fini(&table->modules);
-	array_fini(&table->images);
+	map_fini(&table->images);
 	map_fini(&table->by_place);
 	map_fini(&table->by_file);
 	free(table);
@@ -130,8 +128,7 @@ static int open_vdso(void)
 	return take_fd(&fd);
 }
 
-static struct module *module_new(struct image_table *table, const struct event_map *event,
-				 const char *path)
+static struct module *module_new(const struct event_map *event, const char *path)
 {
 	struct module *module = xcalloc(1, sizeof(*module));
 	const char *slash;
@@ -151,28 +148,34 @@ static struct module *module_new(struct image_table *table, const struct event_m
 			why_not = xstrdup(error.message);
 	}
 	module->why_not = why_not;
-	array_push(&table->modules, module);
 	return module;
 }
 
 static struct module *module_find(struct image_table *table, const struct event_map *event)
 {
 	_cleanup_(free) char *path = xstrndup(event->path, event->path_size);
-	struct module *module;
+	struct module *module, *known;
 	uint64_t key;
 
 	if (event->header.flags & EVENT_MAP_VDSO) {
-		if (!table->vdso)
-			table->vdso = module_new(table, event, "[vdso]");
+		if (!table->vdso) {
+			table->vdso = module_new(event, "[vdso]");
+			array_push(&table->modules, table->vdso);
+		}
 		return table->vdso;
 	}
 	key = hash_bytes(path, strlen(path), event->inode);
 	key = hash_combine(key, (uint64_t)event->device_major << 32 | event->device_minor);
-	module = map_get_pointer(&table->by_file, key);
+	known = map_get_pointer(&table->by_file, key);
+	if (known && known->fd >= 0)
+		return known;
 	/* A file that could not be opened in one process may well be in the next. */
-	if (module && module->fd >= 0)
-		return module;
-	module = module_new(table, event, path);
+	module = module_new(event, path);
+	if (known && module->fd < 0) {
+		module_free(module);
+		return known;
+	}
+	array_push(&table->modules, module);
 	map_put_pointer(&table->by_file, key, module);
 	return module;
 }
@@ -198,17 +201,37 @@ uint32_t image_table_add(struct image_table *table, const struct event_map *even
 	    elf_file_bias(&module->elf, event->start, event->file_offset, &image->bias);
 	if (!image->bias_known)
 		image->bias = event->start - event->file_offset;
-	*slot = table->images.count;
-	array_push(&table->images, image);
-	return *slot;
+	*slot = ++table->last_id;
+	map_put_pointer(&table->images, table->last_id, image);
+	return table->last_id;
 }
 
 const struct image *image_table_get(const struct image_table *table, uint32_t image)
 {
-	return image < table->images.count ? table->images.data[image] : NULL;
+	return map_get_pointer(&table->images, image);
 }
 
 uint32_t image_table_count(const struct image_table *table)
 {
-	return table->images.count - 1;
+	return table->images.count;
+}
+
+void image_table_sweep(struct image_table *table,
+		       bool (*is_used)(const void *context, uint32_t image), const void *context)
+{
+	struct map images = {0}, by_place = {0};
+
+	map_each (entry, &table->by_place)
+		if (is_used(context, entry->value))
+			*map_put(&by_place, entry->key) = entry->value;
+	map_each (entry, &table->images) {
+		if (is_used(context, entry->key))
+			*map_put(&images, entry->key) = entry->value;
+		else
+			free((void *)(uintptr_t)entry->value);
+	}
+	map_fini(&table->by_place);
+	map_fini(&table->images);
+	table->by_place = by_place;
+	table->images = images;
 }

@@ -42,8 +42,12 @@ void image_table_free(struct image_table *table);
  */
 uint32_t image_table_add(struct image_table *table, const struct event_map *event);
 
-/* NULL for 0 and unknown ids. Borrowed, good until the free. */
+/* NULL for 0 and unknown ids. Borrowed, good until the free or the sweep that drops it. */
 const struct image *image_table_get(const struct image_table *table, uint32_t image);
 uint32_t image_table_count(const struct image_table *table);
+
+/* Drops the images that are not in use; their modules stay. No id is ever given out again. */
+void image_table_sweep(struct image_table *table,
+		       bool (*is_used)(const void *context, uint32_t image), const void *context);
 
 #endif

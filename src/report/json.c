@@ -211,18 +211,32 @@ static json_t *json_wall(const struct report *report)
 	return json_string(text);
 }
 
+/* What processes that the report does not list add to the totals. */
+static json_t *json_forgotten(const struct report *report)
+{
+	const struct forgotten *total = model_forgotten_totals(report->model);
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "processes",
+			 json_count(total->processes), "events", json_count(total->events),
+			 "truncated_stacks", json_count(total->truncated_stacks), "stack_ends",
+			 json_stack_ends(total->stack_ends), "reconciled",
+			 json_count(total->reconciled), "untold", json_count(total->untold),
+			 "untold_handles", json_count(total->untold_handles));
+}
+
 static json_t *json_head(const struct report *report)
 {
 	struct symbolizer_stats symbols = {0};
 
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack(
-	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i}", "schema", "htrace.report/1", "version",
-	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
-	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
-	    "foreign_processes", json_count(report->foreign_processes), "modules_without_symbols",
-	    (int)symbols.modules_without_symbols, "modules_unreadable",
-	    (int)symbols.modules_unreadable);
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema",
+			 "htrace.report/1", "version", HTRACE_VERSION, "collector",
+			 json_text(report->collector), "time", json_wall(report), "now_ns",
+			 json_known_ns(report->now_ns), "lost_events",
+			 json_count(report->lost_events), "foreign_processes",
+			 json_count(report->foreign_processes), "modules_without_symbols",
+			 (int)symbols.modules_without_symbols, "modules_unreadable",
+			 (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
 }
 
 static int write_json(const struct report *report, const struct report_style *style, FILE *stream)

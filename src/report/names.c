@@ -65,7 +65,8 @@ bool bad_reference_closed_by(const struct report *report, const struct process *
 {
 	const struct handle *handle = model_handle(report->model, process, bad->number);
 
-	if (!handle || !bad->closed.time_ns || handle->closed.time_ns != bad->closed.time_ns)
+	if (!handle || !bad->closed.time_ns ||
+	    model_handle_past(handle)->closed.time_ns != bad->closed.time_ns)
 		return false;
 	*out = handle->closed_by;
 	return true;

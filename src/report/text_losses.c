@@ -14,6 +14,7 @@ struct losses {
 	uint64_t incomplete; /* processes */
 	uint64_t reconciled;
 	uint64_t bad_references_dropped;
+	const struct forgotten *forgotten;
 	struct symbolizer_stats symbols;
 };
 
@@ -29,6 +30,11 @@ static void losses_count(struct losses *losses, const struct report *report)
 		losses->reconciled += process->reconciled;
 		losses->bad_references_dropped += process->bad_references_dropped;
 	}
+	losses->forgotten = model_forgotten_totals(report->model);
+	for (int end = 0; end < STACK_END_N; end++)
+		losses->stack_ends[end] += losses->forgotten->stack_ends[end];
+	losses->truncated += losses->forgotten->truncated_stacks;
+	losses->reconciled += losses->forgotten->reconciled;
 	if (losses->stack_ends[STACK_END_TRUNCATED] < losses->truncated)
 		losses->stack_ends[STACK_END_TRUNCATED] = losses->truncated;
 	symbolizer_stats(report->symbolizer, &losses->symbols);
@@ -72,6 +78,20 @@ static void stack_losses(struct section *section, const uint64_t ends[STACK_END_
 	loss(section, ends[STACK_END_NO_COPY], "stack", "stacks", " could not be read at all");
 }
 
+/* Children that came to more than what is kept of them. */
+static void untold_losses(struct section *section, const struct forgotten *forgotten)
+{
+	_cleanup_(words_fini) struct words meaning = {0};
+
+	words_add(&meaning, " not shown (only ");
+	words_add_count(&meaning, PROCESSES_ENDED_MAX);
+	words_add(&meaning, " are kept), with ");
+	words_add_counted(&meaning, forgotten->untold_handles, "handle", "handles");
+	words_add(&meaning, " left open");
+	loss(section, forgotten->untold, "child that ended is", "children that ended are",
+	     words_text(&meaning));
+}
+
 void text_losses(const struct page *page)
 {
 	struct section section = {.page = page};
@@ -85,6 +105,7 @@ void text_losses(const struct page *page)
 	loss(&section, losses.reconciled, "handle was", "handles were",
 	     " corrected from /proc/PID/fd, opened or closed unseen");
 	stack_losses(&section, losses.stack_ends);
+	untold_losses(&section, losses.forgotten);
 	loss(&section, losses.bad_references_dropped, "bad reference", "bad references",
 	     " beyond the limit, not shown");
 	loss(&section, page->report->foreign_processes, "32-bit program was",

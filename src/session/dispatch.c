@@ -299,4 +299,5 @@ void session_receive(void *context, const struct event_header *event)
 		model_lost(session->model);
 		break;
 	}
+	session_tidy(session);
 }

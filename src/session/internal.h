@@ -54,8 +54,9 @@ struct session {
 	uint64_t lost_mended;   /* value of `lost` at the last reconciliation */
 	uint64_t mend_after_ns; /* not before this time again */
 	uint64_t foreign_processes;
-	bool has_nameless;      /* a target has */
-	uint64_t look_after_ns; /* not before this time again */
+	uint32_t stacks_max, images_max; /* as many of them make session_tidy() drop some */
+	bool has_nameless;               /* a target has */
+	uint64_t look_after_ns;          /* not before this time again */
 	uint64_t last_event_ns;
 	struct snapshot snapshot;
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
@@ -63,6 +64,10 @@ struct session {
 
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);
+
+/* Drops stacks and images that nothing tells any more, when there are many. No stack_id may be
+ * remembered over it but those that the model and the history know. */
+void session_tidy(struct session *session);
 
 /* The target, made with the mappings that it has now where it was not known. */
 struct target *session_target(struct session *session, pid_t pid);

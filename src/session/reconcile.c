@@ -9,6 +9,7 @@
 #include "os/procfs.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 
 enum { ATTEMPTS_MAX = 10, PAUSE_NS = 2000000, DRAIN_STEPS_MAX = 1000, LOOK_PAUSE_NS = 500000000 };
@@ -37,7 +38,9 @@ int session_observe(pid_t pid, struct observation *out)
 		if (procfs_fd_link(pid, *number, link) < 0 ||
 		    procfs_fd_flags(pid, *number, &flags) < 0)
 			continue;
-		array_push(&out->names, xstrdup(link));
+		/* A leak has handles of one name in a row. */
+		if (!out->names.count || strcmp(out->names.data[out->names.count - 1], link))
+			array_push(&out->names, xstrdup(link));
 		array_push(&out->handles, (struct observed_handle){
 					      .number = *number,
 					      .cloexec = flags & O_CLOEXEC,

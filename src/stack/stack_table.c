@@ -22,6 +22,7 @@ struct stack_table {
 	ARRAY(struct stack_entry) entries; /* index: stack_id; entry 0 is STACK_NONE */
 	ARRAY(struct frame *) chunks;
 	uint32_t chunk_used; /* frames of the last chunk */
+	ARRAY(uint32_t) free_ids;
 	uint32_t *index;     /* hash -> stack_id, open addressing, 0: free */
 	uint32_t index_size; /* a power of two */
 };
@@ -44,6 +45,7 @@ void stack_table_free(struct stack_table *table)
 		free(*chunk);
 	array_fini(&table->chunks);
 	array_fini(&table->entries);
+	array_fini(&table->free_ids);
 	free(table->index);
 	free(table);
 }
@@ -88,15 +90,16 @@ static uint32_t *index_slot(const struct stack_table *table, const struct frame 
 	return &table->index[i];
 }
 
-static void index_grow(struct stack_table *table)
+static void index_make(struct stack_table *table, uint32_t size)
 {
 	free(table->index);
-	table->index_size *= 2;
+	table->index_size = size;
 	table->index = xcalloc(table->index_size, sizeof(*table->index));
 	for (uint32_t id = 1; id < table->entries.count; id++) {
 		const struct stack_entry *entry = &table->entries.data[id];
 
-		*index_slot(table, entry->frames, entry) = id;
+		if (entry->frames) /* not a dropped one */
+			*index_slot(table, entry->frames, entry) = id;
 	}
 }
 
@@ -120,7 +123,7 @@ uint32_t stack_table_intern(struct stack_table *table, const struct frame *frame
 			    uint32_t frames_n, enum stack_end end)
 {
 	struct stack_entry entry = {.frames_n = frames_n, .end = end};
-	uint32_t *slot;
+	uint32_t *slot, id;
 
 	if (frames_n > STACK_FRAMES_MAX)
 		entry.frames_n = frames_n = STACK_FRAMES_MAX;
@@ -129,10 +132,44 @@ uint32_t stack_table_intern(struct stack_table *table, const struct frame *frame
 	if (*slot)
 		return *slot;
 	entry.frames = frames_store(table, frames, frames_n);
-	*slot = table->entries.count;
-	array_push(&table->entries, entry);
-	if (table->entries.count * 2 > table->index_size)
-		index_grow(table);
+	if (table->free_ids.count) {
+		id = table->free_ids.data[--table->free_ids.count];
+		table->entries.data[id] = entry;
+	} else {
+		id = table->entries.count;
+		array_push(&table->entries, entry);
+	}
+	*slot = id;
+	if (stack_table_count(table) * 2 >= table->index_size)
+		index_make(table, table->index_size * 2);
+	return id;
+}
+
+/* The frames of those that are kept move together. */
+void stack_table_sweep(struct stack_table *table, const uint8_t *kept)
+{
+	__typeof__(table->chunks) old = table->chunks;
+
+	memset(&table->chunks, 0, sizeof(table->chunks));
+	table->chunk_used = 0;
+	for (uint32_t id = 1; id < table->entries.count; id++) {
+		struct stack_entry *entry = &table->entries.data[id];
+
+		if (entry->frames && kept[id]) {
+			entry->frames = frames_store(table, entry->frames, entry->frames_n);
+		} else if (entry->frames) {
+			*entry = (struct stack_entry){.end = STACK_END_NO_COPY};
+			array_push(&table->free_ids, id);
+		}
+	}
+	array_each (chunk, &old)
+		free(*chunk);
+	array_fini(&old);
+	index_make(table, table->index_size);
+}
+
+uint32_t stack_table_last(const struct stack_table *table)
+{
 	return table->entries.count - 1;
 }
 
@@ -147,12 +184,13 @@ struct stack stack_table_get(const struct stack_table *table, uint32_t stack_id)
 
 uint32_t stack_table_count(const struct stack_table *table)
 {
-	return table->entries.count - 1;
+	return table->entries.count - 1 - table->free_ids.count;
 }
 
 size_t stack_table_bytes(const struct stack_table *table)
 {
 	return sizeof(*table) + table->entries.capacity * sizeof(struct stack_entry) +
+	       table->free_ids.capacity * sizeof(uint32_t) +
 	       table->chunks.count * CHUNK_FRAMES * sizeof(struct frame) +
 	       table->index_size * sizeof(*table->index);
 }

@@ -48,8 +48,16 @@ void stack_table_free(struct stack_table *table);
 uint32_t stack_table_intern(struct stack_table *table, const struct frame *frames,
 			    uint32_t frames_n, enum stack_end end);
 
-/* The stack of `stack_id`; one without frames for STACK_NONE. Borrowed, good until the free. */
+/* The stack of `stack_id`; one without frames for STACK_NONE. Borrowed, good until the next sweep.
+ */
 struct stack stack_table_get(const struct stack_table *table, uint32_t stack_id);
+
+/*
+ * Drops every stack whose id is not marked: kept[id] is 0, for ids up to stack_table_last(). Such
+ * an id is given out again later; whoever remembers ids must have marked them or forget them.
+ */
+void stack_table_sweep(struct stack_table *table, const uint8_t *kept);
+uint32_t stack_table_last(const struct stack_table *table); /* the largest id in use */
 
 /* Number of stacks, and bytes that the table holds in all. */
 uint32_t stack_table_count(const struct stack_table *table);

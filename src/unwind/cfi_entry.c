@@ -177,16 +177,20 @@ static bool fde_body_read(const struct cfi_section *section, struct byte_reader 
 			  struct cfi_fde *fde)
 {
 	uint8_t encoding = fde->cie.pointer_encoding;
+	uint64_t range;
 
 	fde->section = section;
 	if (encoding & DW_EH_PE_indirect)
 		return false;
 	fde->start = cfi_encoded(&reader, section, encoding, 0);
-	fde->end = fde->start + cfi_encoded(&reader, section, encoding & 0x0f, 0);
+	range = cfi_encoded(&reader, section, encoding & 0x0f, 0);
+	/* The length of a signed encoding may be negative, and then seem to be very long. */
+	if ((int64_t)range <= 0 || __builtin_add_overflow(fde->start, range, &fde->end))
+		return false;
 	if (fde->cie.augmented)
 		reader_take(&reader, reader_uleb(&reader));
 	fde->program = reader;
-	return !reader.failed && fde->start < fde->end;
+	return !reader.failed;
 }
 
 bool cfi_fde_read(const struct cfi_section *section, uint64_t offset, struct cfi_fde *fde)

@@ -1,4 +1,6 @@
 """Stacks that are hard to follow, in programs built in several ways."""
+import json
+
 import harness
 from harness import check
 
@@ -74,6 +76,48 @@ def test_go(lab):
 def test_cpp(lab):
     """Templates, an operator, and a chain of inlined functions."""
     lab.run_truth([lab.workload("workload_cpp_frames", "no C++ compiler here")])
+
+
+# What the text report says of one such stack, and of one in its totals.
+ENDS = {
+    "truncated": ("cut here: the stack is longer than what was copied", "1 stack was cut: longer than"),
+    "no-cfi": ("ends here: no unwind information in", "1 stack ends in code without unwind information"),
+    "bad-read": ("ends here: the next frame would lie outside", "1 stack leads out of what was copied"),
+    "bad-pc": ("ends here: the next return address lies in no code", "1 stack leads to an address that is no code"),
+    "too-deep": ("cut here: only 256 frames are kept", "1 stack has more than 256 frames"),
+    "no-copy": ("no stack: it could not be read", "1 stack could not be read at all"),
+}
+
+
+def test_ends(lab):
+    """Each reason for which a stack may end, from the call to both reports."""
+    program = [lab.workload("workload_stack_ends")]
+    result = lab.run(program)
+    check(result.status == 0, f"status {result.status}: {result.errors}")
+    ends = {}
+    for line in result.output.splitlines():
+        if '"truth":"end"' in line:
+            entry = json.loads(line)
+            ends[entry["handle"]] = entry["end"]
+    check(set(ends.values()) == set(ENDS) | {"complete"}, f"the workload says {ends}")
+    (process,) = result.report.processes.values()
+    listed = result.report.listed(process["pid"])
+    for number, end in ends.items():
+        group = listed[number][0]
+        check(group["stack_end"] == end, lambda: f"{end} is told as {group['stack_end']}:\n" +
+              harness.show_stack(group["stack"]))
+        check(group["stack_complete"] == (end == "complete"), f"{end}: stack_complete {group['stack_complete']}")
+        check(process["stack_ends"][end] >= 1, f"{end} is not counted: {process['stack_ends']}")
+        check(end in ("no-copy", "complete") or
+              any(harness.is_function(frame["function"] or "", "open_" + end.replace("-", "_"))
+                  for frame in group["stack"]), lambda: f"{end}:\n" + harness.show_stack(group["stack"]))
+    text = lab.path(".txt")
+    shown = lab.call(lab.command("run", ["-o", text]) + ["--"] + program)
+    check(shown.status == 0, f"status {shown.status}: {shown.errors}")
+    words = " ".join(lab.read(text).split())
+    for end, (at_stack, total) in ENDS.items():
+        check(at_stack in words, f"{end}: no {at_stack!r} in\n{lab.read(text)}")
+        check(total in words, f"{end}: no {total!r} in\n{lab.read(text)}")
 
 
 harness.main(globals())

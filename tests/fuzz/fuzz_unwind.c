@@ -1,32 +1,39 @@
 /*
  * The whole way from hostile bytes to frames: sections of call frame information, a stack and
- * registers come from the input. Once by the parts alone, once as an ELF file that the unwinder
- * opens itself.
+ * registers come from the input. Once as an expression, once by the parts alone, once as an ELF
+ * file that the unwinder opens itself: what it makes of it must not depend on its cache.
  *
- * Input: struct input_head, then .eh_frame_hdr, .eh_frame and the stack, of the sizes that it
- * says; what is missing at the end is left out.
+ * Input: struct input_head, then .eh_frame_hdr, .eh_frame (or .debug_frame) and the stack, of the
+ * sizes that it says; what is missing at the end is left out. Code that the unwinder looks at
+ * stands in the sections' bytes too.
  */
+#include "../unit/unwind_file.h"
 #include "base/alloc.h"
-#include "os/image.h"
 #include "unwind/cfi.h"
+#include "unwind/expr.h"
 #include "unwind/unwind.h"
 
-#include <elf.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
 	BIAS = 0x100000,
-	SECTIONS_VADDR = 0x200,
-	IMAGE_BYTES = 0x10000,
+	SECTIONS_VADDR = UNWIND_FILE_SECTIONS,
+	IMAGE_BYTES = UNWIND_FILE_MAPPED_BYTES,
 	STACK_START = 0x200000,
 	STACK_BYTES_MAX = 4096,
 	APPLY_MAX = 64,
+};
+
+enum input_flags {
+	INPUT_PIECE_FLAGS = 3, /* enum event_stack_flags of the stack's first piece */
+	INPUT_SECTION_HEADERS = 4,
+	INPUT_DEBUG_FRAME = 8, /* the file has the frames as .debug_frame; needs section headers */
+	INPUT_COMPRESSED = 16, /* ... which says that it is compressed */
+	INPUT_ENTRY = 32,      /* the program starts at ip */
+	INPUT_NO_FRAME_HDR = 64,
 };
 
 struct input_head {
@@ -52,7 +59,8 @@ static struct event_syscall *make_event(const struct input *input)
 	event->header.size = sizeof(*event) + input->stack_bytes;
 	event->phase = EVENT_ENTER;
 	event->stacks_n = 2;
-	event->stacks[0] = (struct event_stack){STACK_START, split, input->head.flags & 3};
+	event->stacks[0] =
+	    (struct event_stack){STACK_START, split, input->head.flags & INPUT_PIECE_FLAGS};
 	event->stacks[1] = (struct event_stack){STACK_START + 0x10000, input->stack_bytes - split,
 						EVENT_STACK_CUT};
 	event->registers = (struct event_registers){
@@ -64,6 +72,31 @@ static struct event_syscall *make_event(const struct input *input)
 	};
 	memcpy(event->bytes, input->stack, input->stack_bytes);
 	return event;
+}
+
+static void all_known(struct registers *registers, uint64_t rip)
+{
+	registers->known = (1u << REGISTERS_N) - 1;
+	for (unsigned n = 0; n < REGISTERS_N; n++)
+		registers->value[n] = STACK_START + 8 * n;
+	registers->value[REGISTER_RIP] = rip;
+}
+
+/* The frames' bytes as one expression, and the stack's. */
+static void try_expression(const struct input *input, const struct event_syscall *event)
+{
+	const uint64_t cfa = STACK_START + input->head.sp;
+	struct registers registers;
+	struct stack_copy copy;
+	struct trail trail;
+	uint64_t value, bad;
+
+	all_known(&registers, input->head.ip);
+	stack_copy_init(&copy, event, &trail);
+	expr_evaluate(input->eh_frame.data, input->eh_frame.size, NULL, &copy, &registers, &value,
+		      &bad);
+	registers.known = 1u << REGISTER_RSP;
+	expr_evaluate(event->bytes, input->stack_bytes, &cfa, &copy, &registers, &value, &bad);
 }
 
 /* Search, programs, rules and expressions, without a file around them. */
@@ -81,11 +114,11 @@ static void try_parts(const struct input *input, const struct event_syscall *eve
 	rule_table_init(&table);
 	stack_copy_init(&copy, event, &trail);
 	for (unsigned i = 0; i < APPLY_MAX; i++) {
-		struct registers registers = {.known = 0x1ffff};
+		struct registers registers;
 
-		for (unsigned n = 0; n < REGISTERS_N; n++)
-			registers.value[n] = STACK_START + 8 * n;
-		registers.value[REGISTER_RIP] = input->head.ip + i;
+		all_known(&registers, input->head.ip + i);
+		if (i & 1) /* as a frame further out has them */
+			registers.known &= ~0x38u;
 		if (cfi_rule(&cfi, input->head.ip + i, &table, &rule)) {
 			rule_intern(&table, &rule);
 			rule_apply(&rule, &table, &copy, &registers, &bad);
@@ -95,83 +128,61 @@ static void try_parts(const struct input *input, const struct event_syscall *eve
 	cfi_fini(&cfi);
 }
 
-/* The smallest ELF file that has the sections: one segment, and where .eh_frame_hdr is. */
-static int make_file(const struct input *input)
+/*
+ * Three times: what the first leaves in the cache must not change the second, nor a new generation
+ * of the address space in which the same file lies.
+ */
+static void unwind_repeatedly(struct unwinder *unwinder, struct address_space *space,
+			      const struct event_syscall *event)
 {
-	static uint8_t file[IMAGE_BYTES];
-	const uint64_t header_bytes = input->eh_frame_hdr.size;
-	Elf64_Ehdr ehdr = {
-	    .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-	    .e_type = ET_DYN,
-	    .e_machine = EM_X86_64,
-	    .e_version = EV_CURRENT,
-	    .e_phoff = sizeof(ehdr),
-	    .e_ehsize = sizeof(ehdr),
-	    .e_phentsize = sizeof(Elf64_Phdr),
-	    .e_phnum = 2,
-	};
-	Elf64_Phdr headers[2] = {
-	    {.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = sizeof(file)},
-	    {.p_type = PT_GNU_EH_FRAME,
-	     .p_offset = SECTIONS_VADDR,
-	     .p_vaddr = SECTIONS_VADDR,
-	     .p_filesz = header_bytes},
-	};
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	struct frame first[STACK_FRAMES_MAX], frames[STACK_FRAMES_MAX];
+	enum stack_end first_end, end;
+	uint32_t first_n, frames_n;
 
-	headers[0].p_memsz = headers[0].p_filesz;
-	headers[1].p_memsz = headers[1].p_filesz;
-	memset(file, 0, sizeof(file));
-	memcpy(file, &ehdr, sizeof(ehdr));
-	memcpy(file + sizeof(ehdr), headers, sizeof(headers));
-	memcpy(file + SECTIONS_VADDR, input->eh_frame_hdr.data, header_bytes);
-	memcpy(file + SECTIONS_VADDR + header_bytes, input->eh_frame.data, input->eh_frame.size);
-	if (fd >= 0 && write(fd, file, sizeof(file)) != sizeof(file)) {
-		close(fd);
-		return -1;
+	first_end = unwinder_cfi.unwind(unwinder, space, event, first, &first_n);
+	if (first_n > STACK_FRAMES_MAX || first_end >= STACK_END_N)
+		abort();
+	for (unsigned i = 0; i < 2; i++) {
+		end = unwinder_cfi.unwind(unwinder, space, event, frames, &frames_n);
+		if (end != first_end || frames_n != first_n)
+			abort();
+		for (uint32_t n = 0; n < frames_n; n++)
+			if (frames[n].pc != first[n].pc || frames[n].image != first[n].image ||
+			    frames[n].exact != first[n].exact)
+				abort();
+		/* Cuts a mapping in two, so that nothing becomes or ceases to be code. */
+		address_space_map(space, BIAS + 2 * IMAGE_BYTES, BIAS + 2 * IMAGE_BYTES + 4096, 0);
 	}
-	return fd;
-}
-
-static uint32_t add_image(struct image_table *images, int fd)
-{
-	struct event_map *event = xcalloc(1, sizeof(*event) + 64);
-	struct stat status;
-	uint32_t image;
-
-	fstat(fd, &status);
-	event->header.type = EVENT_MAP;
-	event->header.pid = getpid();
-	event->start = BIAS;
-	event->end = BIAS + IMAGE_BYTES;
-	event->inode = status.st_ino;
-	event->path_size = snprintf(event->path, 64, "/proc/self/fd/%d", fd);
-	image = image_table_add(images, event);
-	free(event);
-	return image;
 }
 
 static void try_file(const struct input *input, const struct event_syscall *event)
 {
-	struct image_table *images = image_table_new();
-	struct address_space *space = address_space_new();
-	struct unwinder *unwinder = unwinder_cfi.create(images);
-	struct frame frames[STACK_FRAMES_MAX];
-	int fd = make_file(input);
-	uint32_t frames_n;
+	const unsigned flags = input->head.flags;
+	const struct unwind_file file = {
+	    .header = input->eh_frame_hdr.data,
+	    .header_bytes = input->eh_frame_hdr.size,
+	    .frames = input->eh_frame.data,
+	    .frames_bytes = input->eh_frame.size,
+	    .entry = flags & INPUT_ENTRY ? input->head.ip : 0,
+	    .has_header = !(flags & INPUT_NO_FRAME_HDR),
+	    .section_headers = flags & INPUT_SECTION_HEADERS,
+	    .debug_frame = flags & INPUT_DEBUG_FRAME,
+	    .compressed = flags & INPUT_COMPRESSED,
+	};
+	int fd = unwind_file_make(&file);
+	struct image_table *images;
+	struct address_space *space;
+	struct unwinder *unwinder;
 
-	if (fd >= 0) {
-		address_space_map(space, BIAS, BIAS + IMAGE_BYTES, add_image(images, fd));
-		address_space_map(space, BIAS + 2 * IMAGE_BYTES, BIAS + 3 * IMAGE_BYTES, 0);
-		for (unsigned i = 0; i < 2; i++) {
-			enum stack_end end =
-			    unwinder_cfi.unwind(unwinder, space, event, frames, &frames_n);
-
-			if (frames_n > STACK_FRAMES_MAX || end >= STACK_END_N)
-				abort();
-		}
-		close(fd);
-	}
+	if (fd < 0)
+		return;
+	images = image_table_new();
+	space = address_space_new();
+	unwinder = unwinder_cfi.create(images);
+	address_space_map(space, BIAS, BIAS + IMAGE_BYTES, unwind_file_map(images, fd, BIAS));
+	address_space_map(space, BIAS + 2 * IMAGE_BYTES, BIAS + 3 * IMAGE_BYTES, 0);
+	unwind_repeatedly(unwinder, space, event);
+	close(fd);
 	unwinder_cfi.destroy(unwinder);
 	address_space_free(space);
 	image_table_free(images);
@@ -209,6 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	input.stack_bytes = stack.size & ~7u;
 	memcpy(input.stack, stack.data, input.stack_bytes);
 	event = make_event(&input);
+	try_expression(&input, event);
 	try_parts(&input, event, false);
 	try_parts(&input, event, true);
 	try_file(&input, event);

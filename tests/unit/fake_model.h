@@ -11,7 +11,15 @@
 
 #include <string.h>
 
-enum { FAKE_PROCESSES_MAX = 256 };
+enum { FAKE_PROCESSES_MAX = 256, FAKE_PASTS_MAX = 64 };
+
+/* What handles of that number were before, whichever process's they are. */
+static struct handle_past fake_pasts[FAKE_PASTS_MAX];
+
+const struct handle_past *model_handle_past(const struct handle *handle)
+{
+	return &fake_pasts[handle->number % FAKE_PASTS_MAX];
+}
 
 struct fake_process {
 	struct process process; /* first: a process is found by it */
@@ -21,6 +29,7 @@ struct fake_process {
 struct model {
 	struct fake_process processes[FAKE_PROCESSES_MAX];
 	size_t processes_n;
+	struct forgotten forgotten;
 };
 
 /* A handle of a place of `process`, which counts it. */
@@ -90,6 +99,11 @@ void model_open_handles(const struct model *model, const struct process *process
 	array_each (handle, &fake->handles)
 		if (handle->open)
 			each(context, handle);
+}
+
+const struct forgotten *model_forgotten_totals(const struct model *model)
+{
+	return &model->forgotten;
 }
 
 const struct process *model_process(const struct model *model, int32_t pid)

@@ -189,7 +189,7 @@ static inline void everything(struct fixture *fixture)
 		snprintf(paths[i], sizeof(paths[i]), "/tmp/file%d", i);
 		fake_open(process, 40 + 2 * i, nameless, 4 * S + i, paths[i]);
 	}
-	process->handles.data[7].closed.time_ns = 4 * S; /* number 7, reused since */
+	fake_pasts[7].closed.time_ns = 4 * S; /* number 7, reused since */
 	process->handles.data[7].closed_by = CLOSED_BY_DUP;
 	process->process.exit_status = 11;
 	process->process.truncated_stacks = 2;

@@ -152,8 +152,8 @@ static void test_places(void **state)
 	assert_int_equal(process->places.data[0].closed, 4);
 	assert_int_equal(process->places.data[0].open_most, 10);
 	assert_ptr_equal(model_place(model, process, get(1, 0)), &process->places.data[1]);
-	assert_int_equal(get(1, 0)->closed.stack_id, 8);
-	assert_int_equal(get(1, 0)->closed_opened.stack_id, 7);
+	assert_int_equal(model_handle_past(get(1, 0))->closed.stack_id, 8);
+	assert_int_equal(model_handle_past(get(1, 0))->opened.stack_id, 7);
 	assert_int_equal(traces[TRACE_OPEN], 11);
 	assert_int_equal(traces[TRACE_CLOSE], 4);
 }
@@ -264,7 +264,7 @@ static void test_close_race(void **state)
 	assert_int_equal(bad_of(1, 1)->now.stack_id, 6);
 	assert_int_equal(bad_of(1, 1)->closed.stack_id, 7);
 	assert_int_equal(bad_of(1, 1)->opened.stack_id, 5);
-	assert_int_equal(get(1, 4)->closed.stack_id, 7);
+	assert_int_equal(model_handle_past(get(1, 4))->closed.stack_id, 7);
 	open_(1, 1, 5, 5); /* the winner has gone on, and its number was given out again */
 	close_(1, 2, 5, 6);
 	close_(1, 3, 5, 7);
@@ -376,6 +376,31 @@ static void test_exec(void **state)
 	assert_int_equal(bad_of(200, 0)->kind, BAD_NEVER_OPENED);
 	exec_(200, fds_of(7, 0));
 	assert_int_equal(get(200, 2)->origin, ORIGIN_BEFORE_TRACING);
+}
+
+/* Children that all leave something open: so many are kept, the rest is counted. */
+static void test_untold(void **state)
+{
+	const struct forgotten *total = model_forgotten_totals(model);
+	size_t bytes = 0;
+
+	for (int i = 0; i < PROCESSES_ENDED_MAX + 2000; i++) {
+		int pid = 1000 + i;
+
+		fork_(1, pid, 0, NULL);
+		open_(pid, pid, 4, 6);
+		open_(pid, pid, 5, 6);
+		exit_(pid);
+		if (i == PROCESSES_ENDED_MAX)
+			bytes = model_bytes(model);
+	}
+	assert_int_equal(model_processes(model), 1 + PROCESSES_ENDED_MAX);
+	assert_int_equal(total->untold, 2000);
+	assert_int_equal(total->untold_handles, 4000);
+	assert_int_equal(total->processes, 2000);
+	assert_true(model_bytes(model) <= bytes);
+	/* One of those that are kept: all is known of it. */
+	assert_int_equal(model_process(model, 1000)->places.data[0].opened, 2);
 }
 
 static void test_forgotten(void **state)
@@ -538,6 +563,7 @@ int main(void)
 	    TEST(test_thread_number_reused),
 	    TEST(test_exec),
 	    TEST(test_forgotten),
+	    TEST(test_untold),
 	    TEST(test_memory),
 	    TEST(test_observe),
 	    TEST(test_observe_other_object),

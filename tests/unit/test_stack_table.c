@@ -59,10 +59,50 @@ static void test_none(void **state)
 	stack_table_free(table);
 }
 
+/* Of many stacks every tenth is kept; the others' ids are given out again. */
+static void test_sweep(void **state)
+{
+	enum { STACKS = 30000, DEPTH = 20, TIMES = 20 };
+	static uint8_t kept[2 * STACKS];
+	struct stack_table *table = stack_table_new();
+	struct frame frames[DEPTH] = {0};
+	uint32_t ids[STACKS];
+	size_t bytes = 0;
+
+	for (unsigned time = 0; time < TIMES; time++) {
+		for (unsigned i = 0; i < STACKS; i++) {
+			/* Every tenth is the same each time. */
+			frames[0].pc = i % 10 ? i + 1000000 * (1 + time) : i;
+			ids[i] = stack_table_intern(table, frames, DEPTH, STACK_END_COMPLETE);
+			assert_in_range(ids[i], 1, stack_table_last(table));
+		}
+		assert_int_equal(stack_table_count(table), STACKS);
+		memset(kept, 0, sizeof(kept));
+		for (unsigned i = 0; i < STACKS; i += 10)
+			kept[ids[i]] = 1;
+		stack_table_sweep(table, kept);
+		assert_int_equal(stack_table_count(table), STACKS / 10);
+		for (unsigned i = 0; i < STACKS; i++) {
+			struct stack stack = stack_table_get(table, ids[i]);
+
+			assert_int_equal(stack.frames_n, i % 10 ? 0 : DEPTH);
+			if (i % 10 == 0)
+				assert_int_equal(stack.frames[0].pc, i);
+		}
+		if (time == 0)
+			bytes = stack_table_bytes(table);
+		assert_int_equal(stack_table_bytes(table), bytes);
+	}
+	stack_table_free(table);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_intern),
-					   cmocka_unit_test(test_none)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_intern),
+	    cmocka_unit_test(test_none),
+	    cmocka_unit_test(test_sweep),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

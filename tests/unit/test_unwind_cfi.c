@@ -197,6 +197,21 @@ static void test_expressions(void **state)
 	assert_int_equal(evaluate(unaligned, sizeof(unaligned), &value), EXPR_BAD_READ);
 }
 
+/* Counting down in a loop of four operations: as many as any real expression needs, no more. */
+static void test_expression_steps(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	for (uint32_t n = 1; n < 0x10000; n = n * 5 / 4 + 1) {
+		const uint8_t count[] = {0x0a, n & 0xff, n >> 8, 0x31, 0x1c,
+					 0x12, 0x28,     0xfa,   0xff};
+
+		assert_int_equal(evaluate(count, sizeof(count), &value),
+				 1 + 4 * n <= 1000 ? EXPR_OK : EXPR_BAD);
+	}
+}
+
 static void test_patterns(void **state)
 {
 	static const uint8_t plt[] = {0x0f, 11,   0x77, 8,    0x80, 0,   0x3f,
@@ -242,7 +257,7 @@ int main(void)
 	    cmocka_unit_test(test_rows),         cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_cie_pointers), cmocka_unit_test(test_bad_programs),
 	    cmocka_unit_test(test_expressions),  cmocka_unit_test(test_patterns),
-	    cmocka_unit_test(test_interning),
+	    cmocka_unit_test(test_interning),    cmocka_unit_test(test_expression_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,13 +87,24 @@ bool capture_run(struct capture *capture, unsigned us)
 	return waitpid(capture->pid, &status, 0) == capture->pid && note_stop(capture, status);
 }
 
-bool capture_step(struct capture *capture)
+/* Goes on to the next stop, which comes without our doing. */
+static bool go_on(struct capture *capture, int request)
 {
 	int status;
 
-	if (capture->gone || ptrace(PTRACE_SINGLESTEP, capture->pid, 0, capture->signal) < 0)
+	if (capture->gone || ptrace(request, capture->pid, 0, capture->signal) < 0)
 		return false;
 	return waitpid(capture->pid, &status, 0) == capture->pid && note_stop(capture, status);
+}
+
+bool capture_continue(struct capture *capture)
+{
+	return go_on(capture, PTRACE_CONT);
+}
+
+bool capture_step(struct capture *capture)
+{
+	return go_on(capture, PTRACE_SINGLESTEP);
 }
 
 uint64_t capture_ip(const struct capture *capture)

@@ -36,6 +36,9 @@ void capture_end(struct capture *capture);
 /* Lets it run for `us` microseconds, or until a signal stops it. False: it is gone. */
 bool capture_run(struct capture *capture, unsigned us);
 
+/* Lets it run until a stop of its own. False: it is gone. */
+bool capture_continue(struct capture *capture);
+
 /* One instruction. False: it is gone. */
 bool capture_step(struct capture *capture);
 

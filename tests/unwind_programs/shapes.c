@@ -1,7 +1,7 @@
 /*
  * Frames of unusual shape, to be stepped through by test_unwind_steps: alloca and a realigned
  * stack (DRAP), calls through a PLT that is bound lazily, the vDSO, signals on this stack and on
- * another, a fault. argv[1] says which.
+ * another, faults. argv[1] says which.
  */
 #include <alloca.h>
 #include <setjmp.h>
@@ -90,6 +90,40 @@ __attribute__((noinline)) static void fault(volatile int *nowhere)
 		*nowhere = 1;
 }
 
+/*
+ * fault_first faults at its first instruction; the byte before it belongs to a function that is 72
+ * bytes deeper there.
+ */
+void fault_first(volatile int *nowhere);
+__asm__(".text\n"
+	"before_first:\n"
+	".cfi_startproc\n"
+	"sub $72,%rsp\n"
+	".cfi_adjust_cfa_offset 72\n"
+	"ud2\n"
+	".cfi_endproc\n"
+	".globl fault_first\n"
+	".type fault_first,@function\n"
+	"fault_first:\n"
+	".cfi_startproc\n"
+	"movl $1,(%rdi)\n"
+	"ret\n"
+	".cfi_endproc\n"
+	".size fault_first,.-fault_first\n");
+
+__attribute__((noinline)) static void fault_in_callee(void)
+{
+	if (sigsetjmp(back, 1) == 0)
+		fault_first(NULL);
+	sink++;
+}
+
+/* For tests that interrupt it wherever they like. */
+static void on_interrupt(int signal)
+{
+	sink += signal;
+}
+
 static void lazy(void)
 {
 	char text[64];
@@ -104,7 +138,9 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	struct timespec now;
 
-	raise(SIGURG); /* from here on, every step is looked at */
+	signal(SIGUSR2, on_interrupt);
+	/* Not raise(), which blocks other signals for a moment. */
+	kill(getpid(), SIGURG); /* from here on, every step is looked at */
 	if (!strcmp(what, "frames"))
 		with_alloca(60), realigned(9);
 	if (!strcmp(what, "lazy"))
@@ -120,5 +156,7 @@ int main(int argc, char **argv)
 		on_other_stack(), raise_here(3);
 	if (!strcmp(what, "fault"))
 		catch (SIGSEGV, 0), fault(NULL);
+	if (!strcmp(what, "first"))
+		catch (SIGSEGV, 0), fault_in_callee();
 	return 0;
 }

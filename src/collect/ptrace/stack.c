@@ -174,9 +174,11 @@ uint32_t stack_copy(struct collector *collector, struct tracee *tracee,
 	uint64_t below;
 	uint8_t *out;
 
+	/* A stack was wanted: where it cannot be read, an empty piece says so. */
+	event->stacks_n = 1;
+	pieces[0] = (struct event_stack){.start = registers->rsp};
 	if (!piece_copy(tracee, registers->rsp, bytes_max, event->bytes, &pieces[0]))
 		return 0;
-	event->stacks_n = 1;
 	if (!context_find(event->bytes, &pieces[0], &context))
 		return pieces[0].size;
 	piece_trim(&pieces[0], &context);
