@@ -122,10 +122,6 @@ static int add_mapping(void *context, const struct procfs_mapping *mapping)
 	size_t path_size = strlen(mapping->path);
 	struct event_map *event;
 
-	if (!strcmp(mapping->path, "[stack]")) {
-		capture->stack_start = mapping->start;
-		capture->stack_end = mapping->end;
-	}
 	if (!mapping->executable)
 		return 0;
 	event = xcalloc(1, sizeof(*event) + path_size + 8);
@@ -146,28 +142,32 @@ static int add_mapping(void *context, const struct procfs_mapping *mapping)
 	return 0;
 }
 
-static uint64_t hash_maps(pid_t pid)
+/* Only what is executable makes an address space: heaps come and go without a new one. */
+static int note_mapping(void *context, const struct procfs_mapping *mapping)
 {
-	char path[64], buffer[4096];
-	uint64_t hash = 1;
-	ssize_t got;
-	int fd;
+	struct capture *capture = context;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-		hash = hash_bytes(buffer, got, hash);
-	close(fd);
-	return hash;
+	if (!strcmp(mapping->path, "[stack]")) {
+		capture->stack_start = mapping->start;
+		capture->stack_end = mapping->end;
+	}
+	if (mapping->executable) {
+		uint64_t hash = hash_combine(capture->maps_hash, mapping->start);
+
+		hash = hash_combine(hash_combine(hash, mapping->end), mapping->inode);
+		capture->maps_hash = hash_combine(hash, mapping->file_offset);
+	}
+	return 0;
 }
 
 static void refresh_maps(struct capture *capture)
 {
-	uint64_t hash = hash_maps(capture->pid);
+	uint64_t before = capture->maps_hash;
 
-	if (capture->space && hash == capture->maps_hash)
+	capture->maps_hash = 1;
+	procfs_maps(capture->pid, note_mapping, capture, NULL);
+	if (capture->space && capture->maps_hash == before)
 		return;
-	capture->maps_hash = hash;
 	address_space_free(capture->space);
 	capture->space = address_space_new();
 	procfs_maps(capture->pid, add_mapping, capture, NULL);

@@ -20,7 +20,7 @@ struct capture {
 	int signal; /* to be delivered when it goes on */
 	struct image_table *images;
 	struct address_space *space;
-	uint64_t maps_hash;              /* of /proc/PID/maps when `space` was made */
+	uint64_t maps_hash;              /* of the executable mappings, of which `space` is */
 	uint64_t stack_start, stack_end; /* the main thread's stack */
 	uint32_t bytes_max;              /* of a stack; at most EVENT_STACK_BYTES_MAX */
 	union {
