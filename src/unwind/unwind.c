@@ -186,13 +186,23 @@ static void set_caller(struct walk *walk, uint64_t rip, uint64_t rsp)
 /* The innermost function has no frame: the return address lies where rsp points to. */
 static bool step_leaf(struct walk *walk)
 {
-	uint64_t rsp = walk->registers.value[REGISTER_RSP], address;
+	struct registers *registers = &walk->registers;
+	uint64_t *rbp = &registers->value[REGISTER_RBP];
+	uint64_t rsp = registers->value[REGISTER_RSP], address;
 
 	trail_add_word(walk->copy.trail, rsp);
 	if (!stack_copy_read(&walk->copy, rsp, &address) ||
-	    !is_call_of(walk, address, walk->registers.value[REGISTER_RIP]))
+	    !is_call_of(walk, address, registers->value[REGISTER_RIP]))
 		return false;
 	set_caller(walk, address, rsp + 8);
+	/*
+	 * Around its calls of duffzero and duffcopy Go's compiler keeps the caller's rbp below the
+	 * return address, and rbp there.
+	 */
+	if (*rbp == rsp - 8 && stack_copy_read(&walk->copy, rsp - 8, rbp)) {
+		trail_add(walk->copy.trail, registers->source[REGISTER_RBP]);
+		registers->source[REGISTER_RBP] = rsp - 8;
+	}
 	return true;
 }
 

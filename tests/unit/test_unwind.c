@@ -3,6 +3,7 @@
  * pointers): how each stack ends, and what the loop must survive.
  */
 #include "base/alloc.h"
+#include "os/procfs.h"
 #include "unwind/unwind.h"
 
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { CODE = 0x10000, CODE_BYTES = 0x1000, STACK = 0x700000 };
@@ -205,6 +207,56 @@ static void test_addresses(void **state)
 	assert_int_equal(unwind(fixture, 0, 0, 0), STACK_END_TRUNCATED);
 }
 
+/* As Go calls its duffzero; neither function has CFI. */
+__asm__(".pushsection .text\n"
+	"duff_caller: call duff\n"
+	"duff_return: ret\n"
+	"duff: nop\n"
+	"ret\n"
+	".popsection\n");
+extern const char duff[], duff_return[];
+
+static int map_own_code(void *context, const struct procfs_mapping *mapping)
+{
+	struct fixture *fixture = context;
+	uint64_t address = (uintptr_t)duff;
+	struct event_map *event;
+
+	if (address < mapping->start || address >= mapping->end)
+		return 0;
+	event = xcalloc(1, sizeof(*event) + strlen(mapping->path));
+	event->header.pid = getpid();
+	event->start = mapping->start;
+	event->end = mapping->end;
+	event->file_offset = mapping->file_offset;
+	event->inode = mapping->inode;
+	event->path_size = strlen(mapping->path);
+	memcpy(event->path, mapping->path, event->path_size);
+	address_space_map(fixture->space, event->start, event->end,
+			  image_table_add(fixture->images, event));
+	free(event);
+	return 1;
+}
+
+static void test_leaf_of_go(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {STACK + 24, (uintptr_t)duff_return, 7, 0, CODE + 16};
+
+	assert_int_equal(procfs_maps(getpid(), map_own_code, fixture, NULL), 1);
+	add_piece(fixture, STACK, words, 5, 0);
+	/* rbp stands below the return address, where the caller's rbp is. */
+	assert_int_equal(unwind(fixture, (uintptr_t)duff, STACK + 8, STACK), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 3);
+	assert_int_equal(fixture->frames[1].pc, (uintptr_t)duff_return);
+	assert_int_equal(fixture->frames[2].pc, CODE + 16);
+	/* Any other leaf: rbp is the caller's. */
+	assert_int_equal(unwind(fixture, (uintptr_t)duff, STACK + 8, STACK + 24),
+			 STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 3);
+	assert_int_equal(fixture->frames[2].pc, CODE + 16);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -213,6 +265,7 @@ int main(void)
 	    TEST(test_frame_pointers), TEST(test_truncated), TEST(test_loop),
 	    TEST(test_too_deep),       TEST(test_outside),   TEST(test_mappings_change),
 	    TEST(test_two_pieces),     TEST(test_no_copy),   TEST(test_addresses),
+	    TEST(test_leaf_of_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
