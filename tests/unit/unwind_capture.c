@@ -32,16 +32,22 @@ static bool note_stop(struct capture *capture, int status)
 	return true;
 }
 
+void capture_init(struct capture *capture, pid_t pid)
+{
+	*capture = (struct capture){.pid = pid, .tid = pid, .bytes_max = EVENT_STACK_BYTES_MAX};
+	capture->images = image_table_new();
+	capture->running = true;
+}
+
 bool capture_start(struct capture *capture, char *const argv[])
 {
 	int go[2], status, null;
 	long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC;
 
-	*capture = (struct capture){.bytes_max = EVENT_STACK_BYTES_MAX};
-	capture->images = image_table_new();
+	capture_init(capture, 0);
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return false;
-	capture->pid = fork();
+	capture->pid = capture->tid = fork();
 	if (capture->pid == 0) {
 		char byte;
 
@@ -54,7 +60,6 @@ bool capture_start(struct capture *capture, char *const argv[])
 		_exit(127);
 	}
 	close(go[0]);
-	capture->running = true;
 	if (ptrace(PTRACE_SEIZE, capture->pid, 0, options) < 0) {
 		close(go[1]);
 		waitpid(capture->pid, &status, 0);
@@ -216,12 +221,13 @@ bool capture_take(struct capture *capture)
 	struct stack_search search;
 	bool main_stack;
 
-	if (capture->gone || ptrace(PTRACE_GETREGS, capture->pid, 0, &regs) < 0)
+	if (capture->gone || ptrace(PTRACE_GETREGS, capture->tid, 0, &regs) < 0)
 		return false;
 	refresh_maps(capture);
 	memset(event, 0, sizeof(*event));
 	event->header.type = EVENT_SYSCALL;
-	event->header.pid = event->header.tid = capture->pid;
+	event->header.pid = capture->pid;
+	event->header.tid = capture->tid;
 	event->phase = EVENT_ENTER;
 	event->registers = (struct event_registers){regs.rip, regs.rsp, regs.rbp, regs.rbx,
 						    regs.r12, regs.r13, regs.r14, regs.r15};
@@ -235,7 +241,7 @@ bool capture_take(struct capture *capture)
 	 */
 	if (search.end)
 		add_piece(capture, (regs.rsp & ~7ull) - 128, search.end);
-	if (event->stacks_n && !main_stack)
+	if (event->stacks_n && !main_stack && capture->tid == capture->pid)
 		add_piece(capture,
 			  capture->stack_end - capture->stack_start > capture->bytes_max
 			      ? capture->stack_end - capture->bytes_max
