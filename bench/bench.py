@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import naming
+import unwind
 
 # The calls that open or close: strace gets the same diet as htrace.
 CALLS = ("open,openat,creat,socket,accept,accept4,pipe,pipe2,dup,dup2,dup3,eventfd2,epoll_create1,"
@@ -61,7 +62,7 @@ RESULT_NAMES = {"pair_2threads": "pair.{way}_2threads"}
 
 # What is measured without a target; each a module with measure(build, scratch), which gives a table
 # and rows for bench.json: key: (module, the program of ours that it runs).
-PARTS = {"naming": (naming, "bench/bench_naming")}
+PARTS = {"naming": (naming, "bench/bench_naming"), "unwind": (unwind, "bench/bench_unwind")}
 
 # Ratios between two ways that the project holds itself to: name, workload, way, divided by way.
 EXTRA_RATIOS = [("pair.strace_k_per_ptrace", "pair", "strace_k", "ptrace")]
@@ -390,7 +391,7 @@ def measure_part(bench, name):
     try:
         subprocess.run(["ninja", "-C", bench.build, program], stdout=subprocess.DEVNULL, check=True)
         return module.measure(bench.build, bench.scratch)
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         bench.failures.append(f"{name}: {error}")
         print(f"bench: {name} failed: {error}", file=sys.stderr)
         return "", []

@@ -13,7 +13,7 @@
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
 
-enum { SPACES_MAX = 4, THREAD_ID = 1 };
+enum { SPACES_MAX = 64, THREAD_ID = 1 };
 
 struct space {
 	uint64_t generation; /* 0: not in use */

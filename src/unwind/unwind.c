@@ -15,13 +15,15 @@ enum {
 	ENTRY_BYTES_MAX = 16,  /* of ld.so's _start, up to behind its only call */
 	LEAF_BYTES_MAX = 4096, /* a function that has no frame is short */
 	CALL_BYTES = 5,        /* e8 rel32 */
+	CALL_BYTES_MAX = 8,    /* ff /2 with a prefix and the longest operand */
 	CALLS_LOG2 = 10,
 };
 
-/* The direct call that stands before a return address, read from its file once. */
+/* The call that stands before a return address, read from its file once. */
 struct call {
 	uint64_t address, generation; /* 0: the entry is empty */
 	uint64_t target;              /* 0: there is no direct call */
+	bool none;                    /* there is no call at all; false where there is no file */
 };
 
 struct unwinder {
@@ -136,21 +138,44 @@ static const struct rule_cache_entry *cache_get(struct walk *walk, uint64_t pc)
 	return entry;
 }
 
-static uint64_t read_call_target(struct walk *walk, uint64_t address)
+/* Intel's manual, volume 2, CALL: e8 rel32; ff /2 with an operand of 0 to 6 more bytes. */
+static bool ends_in_call(const uint8_t code[static CALL_BYTES_MAX])
+{
+	if (code[CALL_BYTES_MAX - CALL_BYTES] == 0xe8)
+		return true;
+	for (unsigned i = 0; i < CALL_BYTES_MAX - 1; i++)
+		if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10)
+			return true;
+	return false;
+}
+
+static void read_call(struct walk *walk, uint64_t address, struct call *call)
 {
 	const struct mapping *mapping = address_space_find(walk->space, address - 1);
 	const struct image *image =
 	    mapping ? image_table_get(walk->unwinder->images, mapping->image) : NULL;
-	uint8_t code[CALL_BYTES];
+	uint8_t code[CALL_BYTES_MAX];
 	int32_t distance;
 
+	*call = (struct call){.address = address, .generation = walk->generation};
 	if (!image || !image->bias_known ||
-	    !module_code_read(image->module, address - CALL_BYTES - image->bias, code,
-			      sizeof(code)) ||
-	    code[0] != 0xe8)
-		return 0;
-	memcpy(&distance, code + 1, sizeof(distance));
-	return address + distance;
+	    !module_code_read(image->module, address - sizeof(code) - image->bias, code,
+			      sizeof(code)))
+		return;
+	call->none = !ends_in_call(code);
+	memcpy(&distance, code + sizeof(code) - sizeof(distance), sizeof(distance));
+	if (code[CALL_BYTES_MAX - CALL_BYTES] == 0xe8)
+		call->target = address + distance;
+}
+
+static const struct call *call_before(struct walk *walk, uint64_t address)
+{
+	struct call *call =
+	    &walk->unwinder->calls[address * 0x9e3779b97f4a7c15u >> (64 - CALLS_LOG2)];
+
+	if (call->address != address || call->generation != walk->generation)
+		read_call(walk, address, call);
+	return call;
 }
 
 /*
@@ -159,19 +184,39 @@ static uint64_t read_call_target(struct walk *walk, uint64_t address)
  */
 static bool is_call_of(struct walk *walk, uint64_t address, uint64_t pc)
 {
-	struct call *call =
-	    &walk->unwinder->calls[address * 0x9e3779b97f4a7c15u >> (64 - CALLS_LOG2)];
+	const struct call *call = call_before(walk, address);
 
-	if (call->address != address || call->generation != walk->generation)
-		*call = (struct call){.address = address,
-				      .generation = walk->generation,
-				      .target = read_call_target(walk, address)};
 	return call->target && pc - call->target < LEAF_BYTES_MAX;
 }
 
 static bool is_executable(struct walk *walk, uint64_t address)
 {
 	return cache_get(walk, address)->executable;
+}
+
+/* Did the kernel put `address` there, for a signal handler to return to? */
+static bool is_trampoline(struct walk *walk, uint64_t address)
+{
+	uint16_t rule = cache_get(walk, address - 1)->rule;
+
+	return walk->unwinder->rules.rules.data[rule].flags & RULE_SIGNAL;
+}
+
+/*
+ * No call precedes the return address of the record at `rbp`. It is one all the same where a thread
+ * begins (Go's goexit), or where another record follows (Go's asyncPreempt, which a signal handler
+ * lets functions seem to have called); else rbp was no frame pointer.
+ */
+static bool is_made_record(struct walk *walk, uint64_t rbp, uint64_t saved_rbp)
+{
+	uint64_t address;
+
+	trail_add_word(walk->copy.trail, rbp);
+	if (saved_rbp == 0)
+		return true;
+	walk->copy.trail->incomplete = true;
+	return saved_rbp > rbp && stack_copy_read(&walk->copy, saved_rbp + 8, &address) &&
+	       is_executable(walk, address - 1) && !call_before(walk, address)->none;
 }
 
 /* Of the caller only rip, rsp and rbp are known. */
@@ -186,13 +231,23 @@ static void set_caller(struct walk *walk, uint64_t rip, uint64_t rsp)
 /* The innermost function has no frame: the return address lies where rsp points to. */
 static bool step_leaf(struct walk *walk)
 {
-	uint64_t rsp = walk->registers.value[REGISTER_RSP], address;
+	struct registers *registers = &walk->registers;
+	uint64_t *rbp = &registers->value[REGISTER_RBP];
+	uint64_t rsp = registers->value[REGISTER_RSP], address;
 
 	trail_add_word(walk->copy.trail, rsp);
 	if (!stack_copy_read(&walk->copy, rsp, &address) ||
-	    !is_call_of(walk, address, walk->registers.value[REGISTER_RIP]))
+	    !is_call_of(walk, address, registers->value[REGISTER_RIP]))
 		return false;
 	set_caller(walk, address, rsp + 8);
+	/*
+	 * Around its calls of duffzero and duffcopy Go's compiler keeps the caller's rbp below the
+	 * return address, and rbp there.
+	 */
+	if (*rbp == rsp - 8 && stack_copy_read(&walk->copy, rsp - 8, rbp)) {
+		trail_add(walk->copy.trail, registers->source[REGISTER_RBP]);
+		registers->source[REGISTER_RBP] = rsp - 8;
+	}
 	return true;
 }
 
@@ -236,6 +291,9 @@ static bool step_frame_pointer(struct walk *walk, enum stack_end *end)
 		return false;
 	}
 	if (!is_executable(walk, address - 1))
+		return false;
+	if (call_before(walk, address)->none && !is_trampoline(walk, address) &&
+	    !is_made_record(walk, rbp, saved_rbp))
 		return false;
 	set_caller(walk, address, rbp + 16);
 	registers->value[REGISTER_RBP] = saved_rbp;

@@ -32,16 +32,22 @@ static bool note_stop(struct capture *capture, int status)
 	return true;
 }
 
+void capture_init(struct capture *capture, pid_t pid)
+{
+	*capture = (struct capture){.pid = pid, .tid = pid, .bytes_max = EVENT_STACK_BYTES_MAX};
+	capture->images = image_table_new();
+	capture->running = true;
+}
+
 bool capture_start(struct capture *capture, char *const argv[])
 {
 	int go[2], status, null;
 	long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC;
 
-	*capture = (struct capture){.bytes_max = EVENT_STACK_BYTES_MAX};
-	capture->images = image_table_new();
+	capture_init(capture, 0);
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return false;
-	capture->pid = fork();
+	capture->pid = capture->tid = fork();
 	if (capture->pid == 0) {
 		char byte;
 
@@ -54,7 +60,6 @@ bool capture_start(struct capture *capture, char *const argv[])
 		_exit(127);
 	}
 	close(go[0]);
-	capture->running = true;
 	if (ptrace(PTRACE_SEIZE, capture->pid, 0, options) < 0) {
 		close(go[1]);
 		waitpid(capture->pid, &status, 0);
@@ -122,10 +127,6 @@ static int add_mapping(void *context, const struct procfs_mapping *mapping)
 	size_t path_size = strlen(mapping->path);
 	struct event_map *event;
 
-	if (!strcmp(mapping->path, "[stack]")) {
-		capture->stack_start = mapping->start;
-		capture->stack_end = mapping->end;
-	}
 	if (!mapping->executable)
 		return 0;
 	event = xcalloc(1, sizeof(*event) + path_size + 8);
@@ -146,28 +147,32 @@ static int add_mapping(void *context, const struct procfs_mapping *mapping)
 	return 0;
 }
 
-static uint64_t hash_maps(pid_t pid)
+/* Only what is executable makes an address space: heaps come and go without a new one. */
+static int note_mapping(void *context, const struct procfs_mapping *mapping)
 {
-	char path[64], buffer[4096];
-	uint64_t hash = 1;
-	ssize_t got;
-	int fd;
+	struct capture *capture = context;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while ((got = read(fd, buffer, sizeof(buffer))) > 0)
-		hash = hash_bytes(buffer, got, hash);
-	close(fd);
-	return hash;
+	if (!strcmp(mapping->path, "[stack]")) {
+		capture->stack_start = mapping->start;
+		capture->stack_end = mapping->end;
+	}
+	if (mapping->executable) {
+		uint64_t hash = hash_combine(capture->maps_hash, mapping->start);
+
+		hash = hash_combine(hash_combine(hash, mapping->end), mapping->inode);
+		capture->maps_hash = hash_combine(hash, mapping->file_offset);
+	}
+	return 0;
 }
 
 static void refresh_maps(struct capture *capture)
 {
-	uint64_t hash = hash_maps(capture->pid);
+	uint64_t before = capture->maps_hash;
 
-	if (capture->space && hash == capture->maps_hash)
+	capture->maps_hash = 1;
+	procfs_maps(capture->pid, note_mapping, capture, NULL);
+	if (capture->space && capture->maps_hash == before)
 		return;
-	capture->maps_hash = hash;
 	address_space_free(capture->space);
 	capture->space = address_space_new();
 	procfs_maps(capture->pid, add_mapping, capture, NULL);
@@ -216,12 +221,13 @@ bool capture_take(struct capture *capture)
 	struct stack_search search;
 	bool main_stack;
 
-	if (capture->gone || ptrace(PTRACE_GETREGS, capture->pid, 0, &regs) < 0)
+	if (capture->gone || ptrace(PTRACE_GETREGS, capture->tid, 0, &regs) < 0)
 		return false;
 	refresh_maps(capture);
 	memset(event, 0, sizeof(*event));
 	event->header.type = EVENT_SYSCALL;
-	event->header.pid = event->header.tid = capture->pid;
+	event->header.pid = capture->pid;
+	event->header.tid = capture->tid;
 	event->phase = EVENT_ENTER;
 	event->registers = (struct event_registers){regs.rip, regs.rsp, regs.rbp, regs.rbx,
 						    regs.r12, regs.r13, regs.r14, regs.r15};
@@ -235,7 +241,7 @@ bool capture_take(struct capture *capture)
 	 */
 	if (search.end)
 		add_piece(capture, (regs.rsp & ~7ull) - 128, search.end);
-	if (event->stacks_n && !main_stack)
+	if (event->stacks_n && !main_stack && capture->tid == capture->pid)
 		add_piece(capture,
 			  capture->stack_end - capture->stack_start > capture->bytes_max
 			      ? capture->stack_end - capture->bytes_max

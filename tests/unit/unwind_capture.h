@@ -15,12 +15,13 @@
 
 struct capture {
 	pid_t pid;
+	pid_t tid;    /* the thread that is caught; `pid` but for programs of several threads */
 	bool running; /* false: it is stopped, or `gone` */
 	bool gone;
 	int signal; /* to be delivered when it goes on */
 	struct image_table *images;
 	struct address_space *space;
-	uint64_t maps_hash;              /* of /proc/PID/maps when `space` was made */
+	uint64_t maps_hash;              /* of the executable mappings, of which `space` is */
 	uint64_t stack_start, stack_end; /* the main thread's stack */
 	uint32_t bytes_max;              /* of a stack; at most EVENT_STACK_BYTES_MAX */
 	union {
@@ -28,6 +29,10 @@ struct capture {
 		uint8_t bytes[EVENT_SIZE_MAX];
 	};
 };
+
+/* For a program that somebody else traces; `capture->tid` is to be set to the thread that stopped.
+ */
+void capture_init(struct capture *capture, pid_t pid);
 
 /* Starts `argv`, stopped at its first instruction; false where ptrace is not permitted. */
 bool capture_start(struct capture *capture, char *const argv[]);
