@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "unwind/calls.h"
 #include "unwind/module_cfi.h"
 #include "unwind/rule.h"
 #include "unwind/rule_cache.h"
@@ -14,16 +15,6 @@
 enum {
 	ENTRY_BYTES_MAX = 16,  /* of ld.so's _start, up to behind its only call */
 	LEAF_BYTES_MAX = 4096, /* a function that has no frame is short */
-	CALL_BYTES = 5,        /* e8 rel32 */
-	CALL_BYTES_MAX = 8,    /* ff /2 with a prefix and the longest operand */
-	CALLS_LOG2 = 10,
-};
-
-/* The call that stands before a return address, read from its file once. */
-struct call {
-	uint64_t address, generation; /* 0: the entry is empty */
-	uint64_t target;              /* 0: there is no direct call */
-	bool none;                    /* there is no call at all; false where there is no file */
 };
 
 struct unwinder {
@@ -31,7 +22,7 @@ struct unwinder {
 	struct map modules; /* struct module * -> struct module_cfi * */
 	struct rule_table rules;
 	struct rule_cache cache;
-	struct call calls[1 << CALLS_LOG2];
+	struct calls calls;
 	struct trail trail; /* of the last stack */
 };
 
@@ -138,44 +129,9 @@ static const struct rule_cache_entry *cache_get(struct walk *walk, uint64_t pc)
 	return entry;
 }
 
-/* Intel's manual, volume 2, CALL: e8 rel32; ff /2 with an operand of 0 to 6 more bytes. */
-static bool ends_in_call(const uint8_t code[static CALL_BYTES_MAX])
+static const struct call *find_call(struct walk *walk, uint64_t address)
 {
-	if (code[CALL_BYTES_MAX - CALL_BYTES] == 0xe8)
-		return true;
-	for (unsigned i = 0; i < CALL_BYTES_MAX - 1; i++)
-		if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10)
-			return true;
-	return false;
-}
-
-static void read_call(struct walk *walk, uint64_t address, struct call *call)
-{
-	const struct mapping *mapping = address_space_find(walk->space, address - 1);
-	const struct image *image =
-	    mapping ? image_table_get(walk->unwinder->images, mapping->image) : NULL;
-	uint8_t code[CALL_BYTES_MAX];
-	int32_t distance;
-
-	*call = (struct call){.address = address, .generation = walk->generation};
-	if (!image || !image->bias_known ||
-	    !module_code_read(image->module, address - sizeof(code) - image->bias, code,
-			      sizeof(code)))
-		return;
-	call->none = !ends_in_call(code);
-	memcpy(&distance, code + sizeof(code) - sizeof(distance), sizeof(distance));
-	if (code[CALL_BYTES_MAX - CALL_BYTES] == 0xe8)
-		call->target = address + distance;
-}
-
-static const struct call *call_before(struct walk *walk, uint64_t address)
-{
-	struct call *call =
-	    &walk->unwinder->calls[address * 0x9e3779b97f4a7c15u >> (64 - CALLS_LOG2)];
-
-	if (call->address != address || call->generation != walk->generation)
-		read_call(walk, address, call);
-	return call;
+	return call_before(&walk->unwinder->calls, walk->unwinder->images, walk->space, address);
 }
 
 /*
@@ -184,7 +140,7 @@ static const struct call *call_before(struct walk *walk, uint64_t address)
  */
 static bool is_call_of(struct walk *walk, uint64_t address, uint64_t pc)
 {
-	const struct call *call = call_before(walk, address);
+	const struct call *call = find_call(walk, address);
 
 	return call->target && pc - call->target < LEAF_BYTES_MAX;
 }
@@ -216,7 +172,7 @@ static bool is_made_record(struct walk *walk, uint64_t rbp, uint64_t saved_rbp)
 		return true;
 	walk->copy.trail->incomplete = true;
 	return saved_rbp > rbp && stack_copy_read(&walk->copy, saved_rbp + 8, &address) &&
-	       is_executable(walk, address - 1) && !call_before(walk, address)->none;
+	       is_executable(walk, address - 1) && !find_call(walk, address)->none;
 }
 
 /* Of the caller only rip, rsp and rbp are known. */
@@ -244,10 +200,9 @@ static bool step_leaf(struct walk *walk)
 	 * Around its calls of duffzero and duffcopy Go's compiler keeps the caller's rbp below the
 	 * return address, and rbp there.
 	 */
-	if (*rbp == rsp - 8 && stack_copy_read(&walk->copy, rsp - 8, rbp)) {
-		trail_add(walk->copy.trail, registers->source[REGISTER_RBP]);
+	trail_add(walk->copy.trail, registers->source[REGISTER_RBP]);
+	if (*rbp == rsp - 8 && stack_copy_read(&walk->copy, rsp - 8, rbp))
 		registers->source[REGISTER_RBP] = rsp - 8;
-	}
 	return true;
 }
 
@@ -292,7 +247,7 @@ static bool step_frame_pointer(struct walk *walk, enum stack_end *end)
 	}
 	if (!is_executable(walk, address - 1))
 		return false;
-	if (call_before(walk, address)->none && !is_trampoline(walk, address) &&
+	if (find_call(walk, address)->none && !is_trampoline(walk, address) &&
 	    !is_made_record(walk, rbp, saved_rbp))
 		return false;
 	set_caller(walk, address, rbp + 16);
