@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "collect/bpf/footprints.h"
+#include "collect/bpf/precedence.h"
 #include "collect/bpf/program.h"
 #include "collect/bpf/ring.h"
 #include "collect/bpf/shared.h"
@@ -18,23 +19,25 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
 enum {
 	NAP_NS = 1000000,
-	NAPS_MAX = 8,          /* at the most, between two looks at the ring while events come */
-	NAP_SHARE = 4,         /* of the ring that waits ends the naps */
-	IDLE_MS = 20,          /* while none come */
-	PREFETCH_BYTES = 2048, /* of the next records */
-	BATCH_MAX = 4096,      /* events that one poll hands over at the most */
+	NAPS_MAX = 8,           /* at the most, between two looks at the ring while events come */
+	NAP_SHARE = 4,          /* of the ring that waits ends the naps */
+	IDLE_MS = 20,           /* while none come */
+	PREFETCH_BYTES = 2048,  /* of the next records */
+	BATCH_MAX = 4096,       /* events that one poll hands over at the most */
+	WORK_NS_MAX = 20000000, /* then others have the CPU for a nap */
 };
 
 struct collector {
 	struct program program;
 	struct ring ring;
 	struct footprints footprints;
+	struct precedence precedence; /* while something is traced */
+	uint64_t rested_ns;           /* when we last slept */
 	uint64_t events;
 	uint64_t lost_told;
 	uint64_t missed;    /* program_missed() when there was time to ask */
@@ -87,20 +90,10 @@ static int trace_process(struct collector *collector, pid_t pid, struct error *e
 	return 0;
 }
 
-/*
- * The one that empties the ring must run when it wants to, among any number of busy threads that
- * fill it. It is done after the fork, for the program must not inherit it; where it is not
- * permitted we go on without.
- */
-static void take_precedence(void)
-{
-	setpriority(PRIO_PROCESS, 0, -20);
-}
-
 static int bpf_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
 		      struct error *error)
 {
-	take_precedence();
+	precedence_take(&collector->precedence);
 	return trace_process(collector, pid, error) ?: maps_hand_over(pid, sink, error);
 }
 
@@ -115,7 +108,7 @@ static int bpf_spawn(struct collector *collector, const struct spawn *spawn, pid
 	int result = start_program(spawn, trace_child, collector, &collector->child, error);
 
 	*pid = collector->child;
-	take_precedence();
+	precedence_take(&collector->precedence);
 	return result;
 }
 
@@ -286,11 +279,22 @@ static int wait_for_events(struct collector *collector, uint64_t until_ns)
 
 	if (collector->busy) {
 		collector->busy = false;
-		return nap(collector);
-	}
-	if (poll(&ring, 1, left_ms < IDLE_MS ? left_ms : IDLE_MS) < 0 && errno == EINTR)
+		if (nap(collector) < 0)
+			return -EINTR;
+	} else if (poll(&ring, 1, left_ms < IDLE_MS ? left_ms : IDLE_MS) < 0 && errno == EINTR) {
 		return -EINTR;
+	}
+	collector->rested_ns = now_ns();
 	return 0;
+}
+
+/* We go before everybody else, so we must not go on for ever, whatever the ring holds. */
+static void rest(struct collector *collector)
+{
+	if (now_ns() - collector->rested_ns < WORK_NS_MAX)
+		return;
+	nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+	collector->rested_ns = now_ns();
 }
 
 static int bpf_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
@@ -300,6 +304,7 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 
 	collector->sink = sink;
 	collector->batch = 0;
+	rest(collector);
 	if (collector->busy && timeout_ms && wait_for_events(collector, until_ns) < 0)
 		return -EINTR;
 	for (;;) {
@@ -338,6 +343,7 @@ static void bpf_known_stacks(const struct collector *collector,
 static void bpf_detach(struct collector *collector)
 {
 	program_detach(&collector->program);
+	precedence_drop(&collector->precedence);
 	collector->detached = true;
 }
 
@@ -351,6 +357,7 @@ static void bpf_destroy(struct collector *collector)
 {
 	if (!collector)
 		return;
+	precedence_drop(&collector->precedence);
 	footprints_fini(&collector->footprints);
 	ring_fini(&collector->ring);
 	program_fini(&collector->program);
