@@ -127,7 +127,8 @@ static uint32_t read_places(char **cursor, struct place places[FRAMES_MAX])
 
 /*
  * addr2line of binutils 2.40 takes the first file of a DWARF 5 line table for the unit's own where
- * it is not. Where only the file differs a third reader decides.
+ * it is not, and tells lines of code that no unit claims (the functions that ASan adds). Where only
+ * the file differs, or we know no line, a third reader decides.
  */
 static bool third_agrees(const char *file, uint64_t vaddr, const struct symbol *symbols,
 			 uint32_t count)
@@ -212,12 +213,13 @@ static void compare_one(const char *file, uint64_t vaddr, const struct symbol *s
 			tally->function++;
 			what = "function";
 		} else if (!same_line(&symbols[i], &places[i])) {
-			if (symbols[i].line == places[i].line && !third_is_there) {
+			bool in_doubt = !symbols[i].line || symbols[i].line == places[i].line;
+
+			if (in_doubt && !third_is_there) {
 				tally->addresses--; /* nobody to ask: it does not count */
 				return;
 			}
-			if (symbols[i].line == places[i].line &&
-			    third_agrees(file, vaddr, symbols, count)) {
+			if (in_doubt && third_agrees(file, vaddr, symbols, count)) {
 				tally->third_agrees++;
 				break;
 			}
