@@ -15,6 +15,7 @@
 enum {
 	ENTRY_BYTES_MAX = 16,  /* of ld.so's _start, up to behind its only call */
 	LEAF_BYTES_MAX = 4096, /* a function that has no frame is short */
+	PROLOGUE_BYTES = 32,   /* Go's, which looks whether the stack is large enough */
 };
 
 struct unwinder {
@@ -184,6 +185,28 @@ static void set_caller(struct walk *walk, uint64_t rip, uint64_t rsp)
 	walk->exact = false;
 }
 
+/*
+ * Whether a frame of pc's function has `address` as its return address: then what lies at rsp, at
+ * the frame's other end, is left over from an earlier call by the same caller. In the first
+ * instructions of a function that calls itself both are true.
+ */
+static bool is_left_over(struct walk *walk, uint64_t address)
+{
+	const struct registers *registers = &walk->registers;
+	uint64_t rbp = registers->value[REGISTER_RBP], in_frame;
+	uint64_t from_start = registers->value[REGISTER_RIP] - find_call(walk, address)->target;
+
+	trail_add(walk->copy.trail, registers->source[REGISTER_RBP]);
+	if (rbp < registers->value[REGISTER_RSP] || from_start < PROLOGUE_BYTES)
+		return false;
+	trail_add_word(walk->copy.trail, rbp + 8);
+	if (!stack_copy_read(&walk->copy, rbp + 8, &in_frame)) {
+		walk->copy.trail->incomplete = true;
+		return false;
+	}
+	return in_frame == address;
+}
+
 /* The innermost function has no frame: the return address lies where rsp points to. */
 static bool step_leaf(struct walk *walk)
 {
@@ -193,14 +216,14 @@ static bool step_leaf(struct walk *walk)
 
 	trail_add_word(walk->copy.trail, rsp);
 	if (!stack_copy_read(&walk->copy, rsp, &address) ||
-	    !is_call_of(walk, address, registers->value[REGISTER_RIP]))
+	    !is_call_of(walk, address, registers->value[REGISTER_RIP]) ||
+	    is_left_over(walk, address))
 		return false;
 	set_caller(walk, address, rsp + 8);
 	/*
 	 * Around its calls of duffzero and duffcopy Go's compiler keeps the caller's rbp below the
 	 * return address, and rbp there.
 	 */
-	trail_add(walk->copy.trail, registers->source[REGISTER_RBP]);
 	if (*rbp == rsp - 8 && stack_copy_read(&walk->copy, rsp - 8, rbp))
 		registers->source[REGISTER_RBP] = rsp - 8;
 	return true;

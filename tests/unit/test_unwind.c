@@ -212,11 +212,13 @@ __asm__(".pushsection .text\n"
 	"duff_caller: call duff\n"
 	"duff_return: ret\n"
 	"duff: nop\n"
-	"ret\n"
+	".skip 60, 0x90\n"
+	"duff_end: ret\n"
+	".skip 16, 0x90\n"
 	"trampoline: mov $15,%rax\n"
 	"syscall\n"
 	".popsection\n");
-extern const char duff[], duff_return[], trampoline[];
+extern const char duff[], duff_end[], duff_return[], trampoline[];
 
 static int map_own_code(void *context, const struct procfs_mapping *mapping)
 {
@@ -257,6 +259,25 @@ static void test_leaf_of_go(void **state)
 			 STACK_END_COMPLETE);
 	assert_int_equal(fixture->frames_n, 3);
 	assert_int_equal(fixture->frames[2].pc, CODE + 16);
+}
+
+/* Of an earlier call by the same caller a return address is left at the lower end of the frame. */
+static void test_left_over(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t words[] = {
+	    (uintptr_t)duff_return, 7, STACK + 48, (uintptr_t)duff_return, 7, 7, 0, CODE + 16};
+
+	assert_int_equal(procfs_maps(getpid(), map_own_code, fixture, NULL), 1);
+	add_piece(fixture, STACK, words, 8, 0);
+	assert_int_equal(unwind(fixture, (uintptr_t)duff_end, STACK, STACK + 16),
+			 STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 3);
+	assert_int_equal(fixture->frames[1].pc, (uintptr_t)duff_return);
+	assert_int_equal(fixture->frames[2].pc, CODE + 16);
+	/* It calls itself, and has no frame yet. */
+	assert_int_equal(unwind(fixture, (uintptr_t)duff, STACK, STACK + 16), STACK_END_COMPLETE);
+	assert_int_equal(fixture->frames_n, 4);
 }
 
 static void test_not_called(void **state)
@@ -302,10 +323,10 @@ static void test_not_called(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_frame_pointers), TEST(test_truncated),  TEST(test_loop),
-	    TEST(test_too_deep),       TEST(test_outside),    TEST(test_mappings_change),
-	    TEST(test_two_pieces),     TEST(test_no_copy),    TEST(test_addresses),
-	    TEST(test_leaf_of_go),     TEST(test_not_called),
+	    TEST(test_frame_pointers), TEST(test_truncated), TEST(test_loop),
+	    TEST(test_too_deep),       TEST(test_outside),   TEST(test_mappings_change),
+	    TEST(test_two_pieces),     TEST(test_no_copy),   TEST(test_addresses),
+	    TEST(test_leaf_of_go),     TEST(test_left_over), TEST(test_not_called),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

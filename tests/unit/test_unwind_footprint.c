@@ -175,7 +175,6 @@ int main(void)
 		    "/usr/bin/gdb"),
 	    PROGRAM("node", "/usr/bin/node", "-e", script),
 	    PROGRAM("bash", "/bin/bash", "-c", shell),
-	    PROGRAM("go", "/usr/bin/go", "env"),
 	    PROGRAM("cc1", HTRACE_TEST_CC1, "-quiet", "-O2", "-o", "/dev/null", HTRACE_TEST_SOURCE),
 	};
 	unsigned seed = time(NULL);
