@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "symbol/debuginfod.h"
+#include "symbol/elf_section.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,28 +139,10 @@ static char *folder_dup(const char *path)
 	return slash ? xstrndup(path, slash - path) : xstrdup(".");
 }
 
-static Elf_Data *section_data(Elf *elf, const char *wanted)
-{
-	Elf_Scn *section = NULL;
-	GElf_Shdr header;
-	size_t names;
-
-	if (elf_getshdrstrndx(elf, &names) < 0)
-		return NULL;
-	while ((section = elf_nextscn(elf, section))) {
-		const char *name =
-		    gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
-
-		if (name && !strcmp(name, wanted) && header.sh_type != SHT_NOBITS)
-			return elf_rawdata(section, NULL);
-	}
-	return NULL;
-}
-
 /* .gnu_debuglink: a file name, padded to 4 bytes, and the CRC of the file. */
 static const char *read_debuglink(Elf *elf, uint32_t *crc)
 {
-	Elf_Data *data = section_data(elf, ".gnu_debuglink");
+	Elf_Data *data = elf_section_data(elf, ".gnu_debuglink");
 	size_t name_bytes, at;
 
 	if (!data || !data->d_buf)

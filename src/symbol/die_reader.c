@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/map.h"
 #include "symbol/dwarf_cursor.h"
+#include "symbol/elf_section.h"
 
 #include <dwarf.h>
 #include <string.h>
@@ -42,14 +43,6 @@ enum { FIXED_MAX = 1 << 16 };
 
 /* ---- abbreviations ---- */
 
-static bool take_item(struct die_reader *reader)
-{
-	if (*reader->items_left == 0)
-		return false;
-	--*reader->items_left;
-	return true;
-}
-
 static bool is_of_interest(unsigned name)
 {
 	return name == DW_AT_sibling || name == DW_AT_low_pc || name == DW_AT_high_pc ||
@@ -70,7 +63,8 @@ static bool read_attributes(struct die_reader *reader, struct dwarf_cursor *curs
 			shape->attributes_n = reader->attributes.count - shape->attributes_first;
 			return true;
 		}
-		if (name > UINT16_MAX || form > UINT16_MAX || !take_item(reader) ||
+		if (name > UINT16_MAX || form > UINT16_MAX ||
+		    !dwarf_take_item(reader->items_left) ||
 		    (form == DW_FORM_implicit_const && !dwarf_cursor_uleb(cursor, &constant)))
 			return false;
 		bytes = dwarf_form_bytes(&reader->format, form);
@@ -93,7 +87,7 @@ static void read_shapes(struct die_reader *reader, struct dwarf_cursor cursor)
 	uint64_t code, tag;
 
 	while (dwarf_cursor_uleb(&cursor, &code) && code && dwarf_cursor_uleb(&cursor, &tag) &&
-	       tag <= UINT16_MAX && cursor.at < cursor.end && take_item(reader)) {
+	       tag <= UINT16_MAX && cursor.at < cursor.end && dwarf_take_item(reader->items_left)) {
 		struct shape shape = {.code = code, .tag = tag, .has_children = *cursor.at++};
 
 		if (!read_attributes(reader, &cursor, &shape))
@@ -123,11 +117,11 @@ static bool find_sections(Elf *elf, const uint8_t *byte, Elf_Data **info, Elf_Da
 					       {".debug_info.dwo", ".debug_abbrev.dwo"}};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		*info = dwarf_section(elf, names[i][0]);
+		*info = elf_section_data(elf, names[i][0]);
 		if (!*info || byte < (uint8_t *)(*info)->d_buf ||
 		    (size_t)(byte - (uint8_t *)(*info)->d_buf) >= (*info)->d_size)
 			continue;
-		*abbreviations = dwarf_section(elf, names[i][1]);
+		*abbreviations = elf_section_data(elf, names[i][1]);
 		return *abbreviations;
 	}
 	return false;

@@ -1,8 +1,7 @@
-/* Owns the lengths of values and the search for sections. */
+/* Owns the lengths of values. */
 #include "symbol/dwarf_cursor.h"
 
 #include <dwarf.h>
-#include <gelf.h>
 
 int dwarf_form_bytes(const struct dwarf_format *format, unsigned form)
 {
@@ -98,29 +97,4 @@ bool dwarf_cursor_skip(struct dwarf_cursor *cursor, const struct dwarf_format *f
 		return false;
 	cursor->at += bytes;
 	return true;
-}
-
-Elf_Data *dwarf_section(Elf *elf, const char *wanted)
-{
-	Elf_Scn *section = NULL;
-	GElf_Shdr header;
-	size_t names;
-
-	if (elf_getshdrstrndx(elf, &names) < 0)
-		return NULL;
-	while ((section = elf_nextscn(elf, section))) {
-		const char *name =
-		    gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
-		Elf_Data *data;
-
-		/* ".zdebug_info" is what GNU's way of compression made of ".debug_info". */
-		if (!name || header.sh_type == SHT_NOBITS ||
-		    (strcmp(name, wanted) != 0 &&
-		     (strncmp(name, ".z", 2) != 0 || strcmp(name + 2, wanted + 1) != 0)))
-			continue;
-		data = elf_rawdata(section, NULL);
-		if (data && data->d_buf)
-			return data;
-	}
-	return NULL;
 }

@@ -30,9 +30,6 @@ int dwarf_form_bytes(const struct dwarf_format *format, unsigned form);
 bool dwarf_cursor_skip(struct dwarf_cursor *cursor, const struct dwarf_format *format,
 		       unsigned form);
 
-/* The contents of the section named `name`; NULL: there is none. */
-Elf_Data *dwarf_section(Elf *elf, const char *name);
-
 /* An unsigned number of `bytes` (at most 8) bytes that are there. Little-endian, as the files are
  * that symbol/elf_copy.h lets in. */
 static inline uint64_t dwarf_number(const uint8_t *at, unsigned bytes)
@@ -41,6 +38,15 @@ static inline uint64_t dwarf_number(const uint8_t *at, unsigned bytes)
 
 	memcpy(&value, at, bytes);
 	return value;
+}
+
+/* Takes one of what may still be read of a file (symbol/inlines.h); false: nothing is left. */
+static inline bool dwarf_take_item(uint64_t *items_left)
+{
+	if (*items_left == 0)
+		return false;
+	--*items_left;
+	return true;
 }
 
 static inline uint64_t dwarf_cursor_left(const struct dwarf_cursor *cursor)

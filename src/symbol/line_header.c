@@ -1,6 +1,8 @@
 /* Owns the lists of folders and files, in their old form and the one that describes itself. */
 #include "symbol/line_header.h"
 
+#include "symbol/elf_section.h"
+
 #include <dwarf.h>
 
 enum { FORMATS_MAX = 256 };
@@ -12,14 +14,6 @@ struct reading {
 	const Elf_Data *strings, *line_strings;
 	uint64_t *items_left;
 };
-
-static bool take_item(struct reading *reading)
-{
-	if (*reading->items_left == 0)
-		return false;
-	--*reading->items_left;
-	return true;
-}
 
 /* ---- folders and files ---- */
 
@@ -40,12 +34,14 @@ static bool read_lists(struct reading *reading)
 
 	array_push(&header->folders, NULL); /* 0: where the compiler ran */
 	array_push(&header->files, (struct line_file){0});
-	while ((name = dwarf_cursor_string(reading->cursor)) && *name)
+	while ((name = dwarf_cursor_string(reading->cursor)) && *name &&
+	       dwarf_take_item(reading->items_left))
 		array_push(&header->folders, name);
-	if (!name)
+	if (!name || *name)
 		return false;
 	while ((name = dwarf_cursor_string(reading->cursor)) && *name) {
-		if (!dwarf_cursor_uleb(reading->cursor, &folder) ||
+		if (!dwarf_take_item(reading->items_left) ||
+		    !dwarf_cursor_uleb(reading->cursor, &folder) ||
 		    !dwarf_cursor_uleb(reading->cursor, &unused) ||
 		    !dwarf_cursor_uleb(reading->cursor, &unused))
 			return false;
@@ -124,7 +120,8 @@ static bool read_described_list(struct reading *reading, bool folders)
 		struct line_file file = {0};
 
 		/* One may take no bytes: only the budget ends a list of such. */
-		if (!take_item(reading) || !read_entry(reading, formats, formats_n, &file))
+		if (!dwarf_take_item(reading->items_left) ||
+		    !read_entry(reading, formats, formats_n, &file))
 			return false;
 		if (folders)
 			array_push(&reading->header->folders, file.name);
@@ -193,8 +190,8 @@ bool line_header_read(struct line_header *header, Elf *elf, struct dwarf_cursor 
 	struct reading reading = {
 	    .header = header,
 	    .cursor = cursor,
-	    .strings = dwarf_section(elf, ".debug_str"),
-	    .line_strings = dwarf_section(elf, ".debug_line_str"),
+	    .strings = elf_section_data(elf, ".debug_str"),
+	    .line_strings = elf_section_data(elf, ".debug_line_str"),
 	    .items_left = items_left,
 	};
 	struct dwarf_cursor program;

@@ -2,6 +2,7 @@
 #include "symbol/line_table.h"
 
 #include "base/array.h"
+#include "symbol/elf_section.h"
 #include "symbol/line_header.h"
 #include "symbol/range_index.h"
 
@@ -33,14 +34,6 @@ struct program {
 	struct dwarf_cursor cursor;
 	uint64_t *items_left;
 };
-
-static bool take_item(struct program *program)
-{
-	if (*program->items_left == 0)
-		return false;
-	--*program->items_left;
-	return true;
-}
 
 /* ---- the program ---- */
 
@@ -166,7 +159,8 @@ static void run_program(struct program *program)
 	bool good = true;
 
 	reset(&state);
-	while (good && program->cursor.at < program->cursor.end && take_item(program)) {
+	while (good && program->cursor.at < program->cursor.end &&
+	       dwarf_take_item(program->items_left)) {
 		uint8_t opcode = *program->cursor.at++;
 
 		if (opcode >= program->header->opcode_base) {
@@ -190,7 +184,7 @@ static void run_program(struct program *program)
 
 struct line_table *line_table_new(Elf *elf, uint64_t offset, uint64_t *items_left)
 {
-	Elf_Data *lines = dwarf_section(elf, ".debug_line");
+	Elf_Data *lines = elf_section_data(elf, ".debug_line");
 	struct line_table *table;
 	struct program program = {.items_left = items_left};
 
