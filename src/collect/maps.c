@@ -2,6 +2,7 @@
 #include "collect/maps.h"
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "os/procfs.h"
 
 #include <stdio.h>
@@ -11,7 +12,6 @@
 
 struct maps_job {
 	const struct event_sink *sink;
-	struct event_map *event;
 	pid_t pid;
 	uint64_t time_ns;
 	uint64_t exe_inode; /* 0: not known */
@@ -48,22 +48,26 @@ bool maps_wanted(const struct procfs_mapping *mapping)
 	return mapping->executable && !(mapping->start >> 63);
 }
 
+struct event_map *maps_event_new(pid_t pid, const struct procfs_mapping *mapping)
+{
+	size_t size = (sizeof(struct event_map) + maps_path_bytes(mapping) + 7) & ~(size_t)7;
+	struct event_map *event = xcalloc(1, size);
+
+	event->header =
+	    (struct event_header){.size = size, .type = EVENT_MAP, .pid = pid, .tid = pid};
+	maps_fill(event, mapping);
+	return event;
+}
+
 static int hand_over(void *context, const struct procfs_mapping *mapping)
 {
 	struct maps_job *job = context;
-	struct event_map *event = job->event;
-	size_t size = sizeof(*event) + maps_path_bytes(mapping);
+	_cleanup_(free) struct event_map *event = NULL;
 
 	if (!maps_wanted(mapping))
 		return 0;
-	*event = (struct event_map){
-	    .header = {.size = (size + 7) & ~7u,
-		       .type = EVENT_MAP,
-		       .time_ns = job->time_ns,
-		       .pid = job->pid,
-		       .tid = job->pid},
-	};
-	maps_fill(event, mapping);
+	event = maps_event_new(job->pid, mapping);
+	event->header.time_ns = job->time_ns;
 	if (mapping->inode && mapping->inode == job->exe_inode)
 		event->header.flags |= EVENT_MAP_EXE;
 	job->sink->receive(job->sink->context, &event->header);
@@ -75,19 +79,15 @@ int maps_hand_over(pid_t pid, const struct event_sink *sink, struct error *error
 	struct maps_job job = {
 	    .sink = sink,
 	    .pid = pid,
-	    .event = xcalloc(1, sizeof(struct event_map) + PROCFS_LINK_MAX + 8),
 	};
 	struct timespec now;
 	struct stat status;
 	char path[64];
-	int result;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	job.time_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	if (stat(path, &status) == 0)
 		job.exe_inode = status.st_ino;
-	result = procfs_maps(pid, hand_over, &job, error);
-	free(job.event);
-	return result;
+	return procfs_maps(pid, hand_over, &job, error);
 }

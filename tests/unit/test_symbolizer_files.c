@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "collect/maps.h"
 #include "os/procfs.h"
 
 #include <fcntl.h>
@@ -63,17 +64,7 @@ static int add_mapping(void *context, const struct procfs_mapping *mapping)
 
 	if (!mapping->executable || strcmp(mapping->path, running->path))
 		return 0;
-	event = xcalloc(1, sizeof(*event) + strlen(mapping->path));
-	event->header.pid = running->pid;
-	event->header.flags = mapping->deleted ? EVENT_MAP_DELETED : 0;
-	event->start = mapping->start;
-	event->end = mapping->end;
-	event->file_offset = mapping->file_offset;
-	event->inode = mapping->inode;
-	event->device_major = mapping->device_major;
-	event->device_minor = mapping->device_minor;
-	event->path_size = strlen(mapping->path);
-	memcpy(event->path, mapping->path, event->path_size);
+	event = maps_event_new(running->pid, mapping);
 	running->image = image_table_add(running->images, event);
 	running->bias = image_table_get(running->images, running->image)->bias;
 	return 1;

@@ -3,6 +3,7 @@
  * pointers): how each stack ends, and what the loop must survive.
  */
 #include "base/alloc.h"
+#include "collect/maps.h"
 #include "os/procfs.h"
 #include "unwind/unwind.h"
 
@@ -228,14 +229,7 @@ static int map_own_code(void *context, const struct procfs_mapping *mapping)
 
 	if (address < mapping->start || address >= mapping->end)
 		return 0;
-	event = xcalloc(1, sizeof(*event) + strlen(mapping->path));
-	event->header.pid = getpid();
-	event->start = mapping->start;
-	event->end = mapping->end;
-	event->file_offset = mapping->file_offset;
-	event->inode = mapping->inode;
-	event->path_size = strlen(mapping->path);
-	memcpy(event->path, mapping->path, event->path_size);
+	event = maps_event_new(getpid(), mapping);
 	address_space_map(fixture->space, event->start, event->end,
 			  image_table_add(fixture->images, event));
 	free(event);

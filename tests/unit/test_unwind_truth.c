@@ -4,6 +4,7 @@
  * captures itself, so that any user can run it.
  */
 #include "base/alloc.h"
+#include "collect/maps.h"
 #include "event/codec.h"
 #include "os/procfs.h"
 #include "truth.h"
@@ -221,7 +222,6 @@ static void test_other_stack(void **state)
 
 static int add_mapping(void *context, const struct procfs_mapping *mapping)
 {
-	size_t path_size = strlen(mapping->path);
 	struct event_map *event;
 	uint32_t image;
 
@@ -229,16 +229,7 @@ static int add_mapping(void *context, const struct procfs_mapping *mapping)
 		fixture.stack_end = mapping->end;
 	if (!mapping->executable)
 		return 0;
-	event = xcalloc(1, sizeof(*event) + path_size + 1);
-	event->header.pid = getpid();
-	event->start = mapping->start;
-	event->end = mapping->end;
-	event->file_offset = mapping->file_offset;
-	event->inode = mapping->inode;
-	event->device_major = mapping->device_major;
-	event->device_minor = mapping->device_minor;
-	event->path_size = path_size;
-	memcpy(event->path, mapping->path, path_size);
+	event = maps_event_new(getpid(), mapping);
 	image = image_table_add(fixture.images, event);
 	address_space_map(fixture.space, event->start, event->end, image);
 	if (event->start <= (uintptr_t)take && (uintptr_t)take < event->end)

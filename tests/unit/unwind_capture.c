@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "collect/maps.h"
 #include "event/codec.h"
 #include "os/procfs.h"
 
@@ -124,23 +125,11 @@ uint64_t capture_ip(const struct capture *capture)
 static int add_mapping(void *context, const struct procfs_mapping *mapping)
 {
 	struct capture *capture = context;
-	size_t path_size = strlen(mapping->path);
 	struct event_map *event;
 
 	if (!mapping->executable)
 		return 0;
-	event = xcalloc(1, sizeof(*event) + path_size + 8);
-	event->header = (struct event_header){.type = EVENT_MAP, .pid = capture->pid};
-	if (!strcmp(mapping->path, "[vdso]"))
-		event->header.flags |= EVENT_MAP_VDSO;
-	event->start = mapping->start;
-	event->end = mapping->end;
-	event->file_offset = mapping->file_offset;
-	event->inode = mapping->inode;
-	event->device_major = mapping->device_major;
-	event->device_minor = mapping->device_minor;
-	event->path_size = path_size;
-	memcpy(event->path, mapping->path, path_size);
+	event = maps_event_new(capture->pid, mapping);
 	address_space_map(capture->space, event->start, event->end,
 			  image_table_add(capture->images, event));
 	free(event);
