@@ -62,6 +62,9 @@ struct session {
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
 
+/* All of a zeroed session but its collector. session_free() frees it. */
+void session_init(struct session *session, uint32_t traces_max);
+
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);
 

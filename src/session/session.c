@@ -51,10 +51,21 @@ static int choose_collector(struct session *session, const char *wanted, struct 
 			 session->fallback_reason ?: wanted);
 }
 
+void session_init(struct session *session, uint32_t traces_max)
+{
+	struct model_observer observer;
+
+	session->images = image_table_new();
+	session->stacks = stack_table_new();
+	session->unwinder = unwinder_cfi.create(session->images);
+	session->history = history_new(traces_max);
+	observer = history_observer(session->history);
+	session->model = model_new(&observer);
+}
+
 int session_new(const struct session_options *options, struct session **out, struct error *error)
 {
 	struct session *session = xcalloc(1, sizeof(*session));
-	struct model_observer observer;
 	int result;
 
 	fd_syscalls_plan(&session->plan, true);
@@ -70,12 +81,7 @@ int session_new(const struct session_options *options, struct session **out, str
 		free(session);
 		return result;
 	}
-	session->images = image_table_new();
-	session->stacks = stack_table_new();
-	session->unwinder = unwinder_cfi.create(session->images);
-	session->history = history_new(options->traces_max);
-	observer = history_observer(session->history);
-	session->model = model_new(&observer);
+	session_init(session, options->traces_max);
 	*out = session;
 	return 0;
 }

@@ -49,40 +49,23 @@ static void bare_known_stacks(const struct collector *collector,
 	each(context, collector->known_stack);
 }
 
-static const struct collector_ops bare_collector = {.name = "none",
-						    .known_stacks = bare_known_stacks};
+static void bare_destroy(struct collector *collector)
+{
+	free(collector);
+}
 
+static const struct collector_ops bare_collector = {
+    .name = "none", .known_stacks = bare_known_stacks, .destroy = bare_destroy};
+
+/* session_free() frees it. */
 static inline struct session *bare_session_new(void)
 {
 	struct session *session = xcalloc(1, sizeof(*session));
-	struct model_observer observer;
 
 	session->ops = &bare_collector;
 	session->collector = xcalloc(1, sizeof(*session->collector));
-	session->images = image_table_new();
-	session->stacks = stack_table_new();
-	session->unwinder = unwinder_cfi.create(session->images);
-	session->history = history_new(SESSION_TRACES_MAX);
-	observer = history_observer(session->history);
-	session->model = model_new(&observer);
+	session_init(session, SESSION_TRACES_MAX);
 	return session;
-}
-
-static inline void bare_session_free(struct session *session)
-{
-	map_each (entry, &session->targets)
-		session_target_free((void *)(uintptr_t)entry->value);
-	map_each (entry, &session->data)
-		free((void *)(uintptr_t)entry->value);
-	map_fini(&session->targets);
-	map_fini(&session->data);
-	model_free(session->model);
-	history_free(session->history);
-	unwinder_cfi.destroy(session->unwinder);
-	stack_table_free(session->stacks);
-	image_table_free(session->images);
-	free(session->collector);
-	free(session);
 }
 
 static inline struct event_header bare_header(enum event_type type, uint32_t size, int32_t pid,

@@ -37,7 +37,7 @@ static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
-	bare_session_free(fixture->session);
+	session_free(fixture->session);
 	close(fixture->shallow);
 	close(fixture->deep);
 	free(fixture);

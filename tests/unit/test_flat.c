@@ -175,7 +175,7 @@ static void test_flat(void **state)
 	}
 	for (unsigned sample = 1; sample < SAMPLES; sample++)
 		assert_true(bytes[sample] < bytes[0] + SLACK_BYTES);
-	bare_session_free(replay.session);
+	session_free(replay.session);
 	close(replay.library);
 }
 

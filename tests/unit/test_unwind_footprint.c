@@ -156,12 +156,6 @@ static void test_program(void **state)
 	check_program(*state);
 }
 
-#define PROGRAM(label, ...)                                                                        \
-	{                                                                                          \
-		.name = label, .test_func = test_program,                                          \
-		.initial_state = (char *[]){__VA_ARGS__, NULL},                                    \
-	}
-
 int main(void)
 {
 	static char python[] = "import json\n"
@@ -169,13 +163,14 @@ int main(void)
 	static char shell[] = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); x=${i//9/8}; done";
 	static char script[] = "for (let i = 0; i < 1e6; i++) JSON.stringify([i, {a: 2}])";
 	const struct CMUnitTest tests[] = {
-	    PROGRAM("python3", "/usr/bin/python3", "-c", python),
-	    PROGRAM("git", "/usr/bin/git", "log", "--stat", "-p", "--all"),
-	    PROGRAM("gdb", "/usr/bin/gdb", "-nx", "-batch", "-ex", "info functions main",
-		    "/usr/bin/gdb"),
-	    PROGRAM("node", "/usr/bin/node", "-e", script),
-	    PROGRAM("bash", "/bin/bash", "-c", shell),
-	    PROGRAM("cc1", HTRACE_TEST_CC1, "-quiet", "-O2", "-o", "/dev/null", HTRACE_TEST_SOURCE),
+	    CAPTURE_TEST(test_program, "python3", "/usr/bin/python3", "-c", python),
+	    CAPTURE_TEST(test_program, "git", "/usr/bin/git", "log", "--stat", "-p", "--all"),
+	    CAPTURE_TEST(test_program, "gdb", "/usr/bin/gdb", "-nx", "-batch", "-ex",
+			 "info functions main", "/usr/bin/gdb"),
+	    CAPTURE_TEST(test_program, "node", "/usr/bin/node", "-e", script),
+	    CAPTURE_TEST(test_program, "bash", "/bin/bash", "-c", shell),
+	    CAPTURE_TEST(test_program, "cc1", HTRACE_TEST_CC1, "-quiet", "-O2", "-o", "/dev/null",
+			 HTRACE_TEST_SOURCE),
 	};
 	unsigned seed = time(NULL);
 

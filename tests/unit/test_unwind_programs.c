@@ -92,12 +92,6 @@ static void test_program(void **state)
 	compare_program(*state);
 }
 
-#define PROGRAM(label, ...)                                                                        \
-	{                                                                                          \
-		.name = label, .test_func = test_program,                                          \
-		.initial_state = (char *[]){__VA_ARGS__, NULL},                                    \
-	}
-
 int main(void)
 {
 	static char python[] = "import json, re, os\n"
@@ -111,19 +105,21 @@ int main(void)
 	    "for (1..1000000) { $h{$_ % 997} .= join ',', sort map { $_ * 7 } 1..9; "
 	    "$h{5} = '' }";
 	const struct CMUnitTest tests[] = {
-	    PROGRAM("python3", "/usr/bin/python3", "-c", python),
-	    PROGRAM("git", "/usr/bin/git", "log", "--stat", "-p", "--all"),
-	    PROGRAM("gdb", "/usr/bin/gdb", "-nx", "-batch", "-ex", "info functions main",
-		    "/usr/bin/gdb"),
-	    PROGRAM("node", "/usr/bin/node", "-e", script),
-	    PROGRAM("bash", "/bin/bash", "-c", shell),
-	    PROGRAM("cc1", HTRACE_TEST_CC1, "-quiet", "-O2", "-o", "/dev/null", "-D_GNU_SOURCE",
-		    HTRACE_TEST_INCLUDE, HTRACE_TEST_SOURCE),
-	    PROGRAM("clang", "/usr/bin/clang", "-c", "-O2", "-fno-crash-diagnostics", "-o",
-		    "/dev/null", "-D_GNU_SOURCE", HTRACE_TEST_INCLUDE, HTRACE_TEST_SOURCE),
-	    PROGRAM("sort", "/usr/bin/sort", "-R", "--parallel=1", "/usr/bin/gdb"),
-	    PROGRAM("perl", "/usr/bin/perl", "-e", perl),
-	    PROGRAM("go", "/usr/bin/go", "env"),
+	    CAPTURE_TEST(test_program, "python3", "/usr/bin/python3", "-c", python),
+	    CAPTURE_TEST(test_program, "git", "/usr/bin/git", "log", "--stat", "-p", "--all"),
+	    CAPTURE_TEST(test_program, "gdb", "/usr/bin/gdb", "-nx", "-batch", "-ex",
+			 "info functions main", "/usr/bin/gdb"),
+	    CAPTURE_TEST(test_program, "node", "/usr/bin/node", "-e", script),
+	    CAPTURE_TEST(test_program, "bash", "/bin/bash", "-c", shell),
+	    CAPTURE_TEST(test_program, "cc1", HTRACE_TEST_CC1, "-quiet", "-O2", "-o", "/dev/null",
+			 "-D_GNU_SOURCE", HTRACE_TEST_INCLUDE, HTRACE_TEST_SOURCE),
+	    CAPTURE_TEST(test_program, "clang", "/usr/bin/clang", "-c", "-O2",
+			 "-fno-crash-diagnostics", "-o", "/dev/null", "-D_GNU_SOURCE",
+			 HTRACE_TEST_INCLUDE, HTRACE_TEST_SOURCE),
+	    CAPTURE_TEST(test_program, "sort", "/usr/bin/sort", "-R", "--parallel=1",
+			 "/usr/bin/gdb"),
+	    CAPTURE_TEST(test_program, "perl", "/usr/bin/perl", "-e", perl),
+	    CAPTURE_TEST(test_program, "go", "/usr/bin/go", "env"),
 	};
 	unsigned seed = time(NULL);
 

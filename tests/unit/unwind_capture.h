@@ -34,6 +34,15 @@ struct capture {
  */
 void capture_init(struct capture *capture, pid_t pid);
 
+/* The cmocka test `label`: `function` with the program, path first, and its arguments as state. */
+#define CAPTURE_TEST(function, label, ...)                                                         \
+	{                                                                                          \
+		.name = label, .test_func = function, .initial_state = (char *[])                  \
+		{                                                                                  \
+			__VA_ARGS__, NULL                                                          \
+		}                                                                                  \
+	}
+
 /* Starts `argv`, stopped at its first instruction; false where ptrace is not permitted. */
 bool capture_start(struct capture *capture, char *const argv[]);
 void capture_end(struct capture *capture);

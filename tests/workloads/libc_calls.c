@@ -4,8 +4,9 @@
  */
 #include "workload.h"
 
+#include "library.h"
+
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <syslog.h>
@@ -114,19 +115,10 @@ OPENER static void leak_freopen(void)
 
 static void leak_in_library(const char *path)
 {
-	void *library = dlopen(path, RTLD_NOW);
+	struct library library = library_load(path, "plugin_leak");
 
-	if (library == NULL) {
-		fprintf(stderr, "%s\n", dlerror());
-		exit(97);
-	}
-	union {
-		void *object;
-		int (*function)(void);
-	} leak = {dlsym(library, "plugin_leak")};
-
-	truth_opened(leak.function(), "plugin_leak", "eventfd");
-	dlclose(library);
+	truth_opened(library.open(), "plugin_leak", "eventfd");
+	dlclose(library.handle);
 }
 
 int main(int argc, char **argv)

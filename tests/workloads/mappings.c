@@ -6,7 +6,8 @@
  */
 #include "workload.h"
 
-#include <dlfcn.h>
+#include "library.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -37,24 +38,14 @@ static void *map_and_unmap(void *argument)
 
 static void in_library(const char *path, int round)
 {
-	void *library = dlopen(path, RTLD_NOW);
-	int number;
+	struct library library = library_load(path, "plugin_leak");
+	int number = library.open();
 
-	if (library == NULL) {
-		fprintf(stderr, "%s\n", dlerror());
-		exit(97);
-	}
-	union {
-		void *object;
-		int (*function)(void);
-	} opener = {dlsym(library, "plugin_leak")};
-
-	number = opener.function();
 	if (round % KEEP_EVERY == 0)
 		truth_opened(number, "plugin_leak", "eventfd");
 	else
 		close(number);
-	dlclose(library);
+	dlclose(library.handle);
 }
 
 int main(int argc, char **argv)

@@ -5,7 +5,8 @@
  */
 #include "workload.h"
 
-#include <dlfcn.h>
+#include "library.h"
+
 #include <pthread.h>
 #include <sys/eventfd.h>
 
@@ -70,24 +71,15 @@ static void in_threads(long rounds)
 
 static void in_library(const char *path, const char *name)
 {
-	void *library = dlopen(path, RTLD_NOW);
-
-	if (library == NULL) {
-		fprintf(stderr, "%s\n", dlerror());
-		exit(97);
-	}
-	union {
-		void *object;
-		int (*function)(void);
-	} opener = {dlsym(library, name)};
+	struct library library = library_load(path, name);
 
 	for (int i = 0; i < CALLS_A_LOAD; i++)
-		close(opener.function());
+		close(library.open());
 	usleep(PAUSE_US); /* whoever learns what the stack looks like has time to */
 	for (int i = 0; i < CALLS_A_LOAD; i++)
-		close(opener.function());
-	truth_opened(opener.function(), name, "eventfd");
-	dlclose(library);
+		close(library.open());
+	truth_opened(library.open(), name, "eventfd");
+	dlclose(library.handle);
 }
 
 int main(int argc, char **argv)
