@@ -210,6 +210,26 @@ static inline bool stack_contains(const struct event_syscall *event, unsigned pi
 	return false;
 }
 
+static inline void assert_exited(const struct fixture *fixture, int status)
+{
+	if (!WIFEXITED(fixture->status) || WEXITSTATUS(fixture->status) != status)
+		printf("wait status %x\n", fixture->status);
+	assert_true(WIFEXITED(fixture->status));
+	assert_int_equal(WEXITSTATUS(fixture->status), status);
+}
+
+static inline bool bitmap_has(const struct event_data *data, unsigned fd)
+{
+	return fd / 8 < data->size && data->bytes[fd / 8] >> fd % 8 & 1;
+}
+
+static inline void *thread_calls(void *count)
+{
+	for (int i = 0; i < (int)(intptr_t)count; i++)
+		close(eventfd(0, 0));
+	return NULL;
+}
+
 /* main() of a test begins with this: it is the target when it is told so. */
 static inline void run_as_target(int argc, char **argv, const struct target *targets)
 {
