@@ -26,6 +26,7 @@ SKIPPED_STATUS = 77
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
+
 class Skipped(Exception):
     """The case cannot run here; the text says why."""
 

@@ -3,11 +3,13 @@
 #include "event/codec.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,6 +49,13 @@ static void plan_fill(void)
 	    (struct syscall_plan){.when = PLAN_LEAVE_OK, .out = PLAN_OUT_INT_PAIR};
 }
 
+/* Whatever scheduling the collector gives itself, it gives back. */
+static void check_scheduling(int policy, int nice_value)
+{
+	assert_int_equal(sched_getscheduler(0), policy);
+	assert_int_equal(getpriority(PRIO_PROCESS, 0), nice_value);
+}
+
 static void trace(const char *const *argv, struct seen *seen, int *status)
 {
 	extern char **environ;
@@ -54,18 +63,23 @@ static void trace(const char *const *argv, struct seen *seen, int *status)
 	struct event_sink sink = {receive, seen};
 	struct collector *collector;
 	struct error error = {0};
+	int policy = sched_getscheduler(0), nice_value = getpriority(PRIO_PROCESS, 0), result;
 	pid_t pid;
-	int result;
 
 	if (collector_bpf.create(&options, &collector, &error) < 0)
 		fail_msg("%s", error.message);
 	if (collector_bpf.spawn(collector, &spawn, &pid, &error) < 0)
 		fail_msg("%s", error.message);
+	assert_int_equal(sched_getscheduler(pid) & ~SCHED_RESET_ON_FORK, policy);
+	assert_int_equal(getpriority(PRIO_PROCESS, pid), nice_value);
 	while ((result = collector_bpf.poll(collector, 5000, &sink, &error)) > 0)
 		;
 	assert_int_equal(result, -ECHILD);
 	assert_true(collector_bpf.child_ended(collector, status));
+	collector_bpf.detach(collector);
+	check_scheduling(policy, nice_value);
 	collector_bpf.destroy(collector);
+	check_scheduling(policy, nice_value);
 }
 
 static void test_shell(void **state)

@@ -107,8 +107,10 @@ static __always_inline void map_record(struct task_struct *task, u64 address, u1
 	struct map_scratch *map = bpf_map_lookup_elem(&scratch, &zero);
 	struct map_found found = {0};
 
-	if (!map)
+	if (!map) {
+		lost();
 		return;
+	}
 	if (bpf_find_vma(task, address, map_callback, &found, 0)) {
 		map_unread(address);
 		return;

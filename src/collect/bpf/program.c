@@ -51,6 +51,7 @@ static int set_config(struct bpf_object *object, const struct collector_options 
 	config->guard_values_n = options->plan->guard_values_n;
 	config->stack_bytes_max = options->stack_bytes_max;
 	config->wake_bytes = options->ring_bytes / 4;
+	config->calls_bytes_max = options->ring_bytes - options->ring_bytes / 16;
 	config->follow_children = options->follow_children;
 	config->calls[SYS_mmap].when |= BPF_PLAN_MAPPING;
 	config->calls[SYS_mprotect].when |= BPF_PLAN_MAPPING;

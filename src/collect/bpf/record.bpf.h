@@ -108,26 +108,41 @@ static __always_inline void registers_fill(struct event_syscall *event, const st
 }
 
 /*
- * Wakes the consumer when `bytes` more have made the ring as full as config.wake_bytes. Others may
- * have added theirs since, hence the width of the line; once behind it, nobody wakes again.
+ * Room for a record of `bytes`; NULL, and counted as lost, where there is none. The last part of
+ * the ring is left to forks, execs, exits and mappings: without one of these much more is wrong
+ * than one handle.
  */
-static __always_inline u64 wake_flag(u32 bytes)
+static __always_inline struct event_syscall *record_reserve(const u32 bytes, u64 *waiting)
 {
-	u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	struct event_syscall *event = NULL;
 
-	return waiting - config.wake_bytes < 4 * bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	*waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	if (*waiting + bytes <= config.calls_bytes_max)
+		event = bpf_ringbuf_reserve(&ring, bytes, 0);
+	if (!event)
+		lost();
+	return event;
+}
+
+/*
+ * Wakes the consumer when a record of `bytes` makes the ring as full as config.wake_bytes. Others
+ * may have added theirs since, hence the width of the line; once behind it, nobody wakes again.
+ */
+static __always_inline u64 wake_flag(u64 waiting, u32 bytes)
+{
+	return waiting + bytes - config.wake_bytes < 4 * bytes ? BPF_RB_FORCE_WAKEUP
+							       : BPF_RB_NO_WAKEUP;
 }
 
 /* One record with up to `room` (a constant) bytes of stack. */
 static __always_inline void record_with(const struct sample *sample, const u32 room)
 {
-	struct event_syscall *event = bpf_ringbuf_reserve(&ring, sizeof(*event) + room, 0);
+	u64 waiting;
+	struct event_syscall *event = record_reserve(sizeof(*event) + room, &waiting);
 	u32 limit = config.stack_bytes_max & ~7u;
 
-	if (!event) {
-		lost();
+	if (!event)
 		return;
-	}
 	record_fill(event, sample, sizeof(*event));
 	registers_fill(event, sample->regs);
 	event->stacks_n = 1;
@@ -138,7 +153,7 @@ static __always_inline void record_with(const struct sample *sample, const u32 r
 		event->stacks[0].flags = EVENT_STACK_CUT;
 	}
 	event->header.size = sizeof(*event) + event->stacks[0].size;
-	bpf_ringbuf_submit(event, wake_flag(sizeof(*event) + room));
+	bpf_ringbuf_submit(event, wake_flag(waiting, sizeof(*event) + room));
 }
 
 enum { ALTSTACK_BYTES = 32 * 1024, SAVED_SP_WORD = 18 };
@@ -186,14 +201,12 @@ static __always_inline void record_altstack(const struct sample *sample)
 {
 	struct task_struct *task = sample->task;
 	u64 sp = interrupted_sp(task, sample->regs->sp);
-	struct event_syscall *event =
-	    bpf_ringbuf_reserve(&ring, sizeof(*event) + 2 * ALTSTACK_BYTES, 0);
+	u64 waiting;
+	struct event_syscall *event = record_reserve(sizeof(*event) + 2 * ALTSTACK_BYTES, &waiting);
 	u32 used;
 
-	if (!event) {
-		lost();
+	if (!event)
 		return;
-	}
 	record_fill(event, sample, sizeof(*event));
 	registers_fill(event, sample->regs);
 	event->stacks_n = 1;
@@ -205,18 +218,17 @@ static __always_inline void record_altstack(const struct sample *sample)
 				   ALTSTACK_BYTES, &event->stacks[1]);
 	}
 	event->header.size = sizeof(*event) + used;
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, wake_flag(waiting, sizeof(*event) + 2 * ALTSTACK_BYTES));
 }
 
 /* A record without a copy; `stack` is known, or 0. */
 static __always_inline void record_short(const struct sample *sample, u32 stack)
 {
-	struct event_syscall *event = bpf_ringbuf_reserve(&ring, EVENT_SYSCALL_SHORT_BYTES, 0);
+	u64 waiting;
+	struct event_syscall *event = record_reserve(EVENT_SYSCALL_SHORT_BYTES, &waiting);
 
-	if (!event) {
-		lost();
+	if (!event)
 		return;
-	}
 	record_fill(event, sample, EVENT_SYSCALL_SHORT_BYTES);
 	event->known_stack = stack;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);

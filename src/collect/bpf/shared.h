@@ -34,7 +34,8 @@ struct bpf_config {
 	struct plan_guard_value guard_values[PLAN_GUARD_VALUES_MAX];
 	uint32_t guard_values_n;
 	uint32_t stack_bytes_max;
-	uint32_t wake_bytes; /* waiting in the ring: the consumer is woken */
+	uint32_t wake_bytes;      /* waiting in the ring: the consumer is woken */
+	uint32_t calls_bytes_max; /* waiting in the ring: no more records of calls */
 	uint32_t follow_children;
 };
 
