@@ -1,0 +1,138 @@
+/*
+ * What the parts of the agent share. It lives in a program that knows nothing of it: it calls no
+ * function of libc, takes no lock, allocates nothing on the way of a call, uses no vector register,
+ * and may be interrupted anywhere by a signal whose handler comes here again. It keeps no descriptor
+ * open, and never ends its host: what fails turns it off.
+ */
+#ifndef HTRACE_AGENT_H
+#define HTRACE_AGENT_H
+
+#include "event/arena.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The compiler calls these two (memory.c); nothing else of <string.h> exists here. */
+void *memcpy(void *to, const void *from, size_t bytes);
+void *memset(void *to, int value, size_t bytes);
+
+enum {
+	AGENT_PAGE = 4096,
+	AGENT_THREADS_MAX = 4096, /* a power of two */
+	AGENT_SCRATCH_BYTES = 64 * 1024,
+};
+
+/* The registers of the code that called, as hook.S saves them; restored from here afterwards. */
+struct call_frame {
+	uint64_t r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di;
+	uint64_t stub; /* return address into the stub */
+};
+
+/* A thread's own; in private memory that a forked child finds empty (MADV_WIPEONFORK). */
+struct agent_thread {
+	uint64_t fs_base; /* whose it is; 0: nobody's */
+	struct arena_slot *slot;
+	uint8_t *ring;
+	int32_t pid, tid; /* of the thread; after a vfork those of the child, until it is gone */
+	int32_t own_pid, own_tid;
+	uint64_t stack_low, stack_high; /* all of it may be read; low sinks as the stack grows */
+	bool vforked;                   /* a child that shares our memory runs in our place */
+	const uint64_t *execve_envp;    /* the caller's, while ours stands in for it */
+};
+
+/* Of this process; a forked child has a copy. */
+struct agent {
+	struct arena *arena; /* NULL: off */
+	uint8_t *rings;
+	struct arena_slot *slots;
+	uint32_t slots_n, ring_bytes; /* checked copies of the arena's */
+	uint64_t slots_offset;
+	uint64_t mappings; /* number of our mappings as they are */
+	int (*clock)(int clock, int64_t out[2]); /* the vDSO's clock_gettime; NULL: there is none */
+	struct agent_thread *threads; /* AGENT_THREADS_MAX, hashed by fs_base; wiped by a fork */
+	uint32_t *alive;              /* wiped by a fork: 0 in a child that has not noticed */
+	uint8_t *scratch;             /* AGENT_SCRATCH_BYTES; for what happens alone: start, fork */
+	int32_t pid;
+	bool check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
+};
+
+extern struct agent agent;
+
+/* ---- patch.c, hook.S, stubs: where control leaves the program ---- */
+
+/* Called by the stubs. `site_ip` is the address behind the `syscall` instruction, `sp` the caller's
+ * stack pointer. Before: the call has not been made; registers in `frame` may be changed. */
+void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
+/* After: frame->ax is the result. */
+void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
+
+/*
+ * Patches the sites of the executable mapping [start, end) of a file at file_offset: the number of
+ * patched sites or a negative errno, *reason then says which enum arena_off_reason. `file` has the
+ * sites where the arena knows them; NULL: they are searched for. Nobody else may be running code
+ * there, or all other threads stand still.
+ */
+int patch_mapping(uint64_t start, uint64_t end, uint64_t file_offset, const struct arena_file *file,
+		  uint32_t *reason);
+/* Puts every byte back; the stubs stay, for whoever is in them. Returns a negative errno if text
+ * could not be written. */
+int patch_restore(void);
+
+/* ---- thread.c ---- */
+
+/* The calling thread, which is made known where it is new; NULL: it is not to be recorded. */
+struct agent_thread *thread_current(void);
+/* A clone that came back in a new thread of this process: its FS base may have been another's. */
+struct agent_thread *thread_started(uint64_t sp);
+void thread_ends(struct agent_thread *thread);
+
+/* ---- ring.c ---- */
+
+/* Room for a record of `bytes` (a multiple of 8, header included); NULL, and counted, if there is
+ * none. Complete only after ring_commit(). May be interrupted by another one. */
+void *ring_reserve(struct agent_thread *thread, uint32_t bytes);
+/* header.size must not have been written yet: the record is there from now on. */
+void ring_commit(void *record, uint32_t type, uint32_t bytes);
+/* Never mind: nothing is told of the `bytes` that were reserved. */
+void ring_cancel(void *record, uint32_t bytes);
+
+/* ---- record.c, stack.c, clock.c ---- */
+
+uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
+/* header but for size and type: flags, time, who. */
+void record_header(struct event_header *header, const struct agent_thread *thread, uint16_t flags);
+/* An EVENT_SYSCALL, with its EVENT_DATA before it; `with_stack` as the plan says. */
+void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
+		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack);
+
+/* Bytes from `sp` on that can be read without a fault, now and until the call returns. */
+uint64_t stack_readable(struct agent_thread *thread, uint64_t sp);
+/* Copies memory that may not be there: bytes copied. */
+uint64_t safe_copy(void *to, uint64_t from, uint64_t bytes);
+
+/* ---- lifetime.c: what agent_before/after hand on for clone, fork, vfork, execve, exit, mmap ---- */
+
+bool lifetime_before(struct agent_thread *thread, struct call_frame *frame, uint32_t number,
+		     uint64_t sp);
+void lifetime_after(struct agent_thread *thread, struct call_frame *frame, uint32_t number,
+		    uint64_t sp);
+/* The wiped memory says that this process is a fork's child: it becomes one of its own. */
+bool lifetime_forked(void);
+/* A bitmap of the descriptors that are open in this process, as EVENT_DATA_FDS. */
+void lifetime_tell_fds(struct agent_thread *thread);
+
+/* ---- start.c ---- */
+
+void agent_off(enum arena_off_reason reason, int error);
+
+/*
+ * For a tracer that has copied the agent's image into a process whose threads all stand still: one
+ * of them calls these on a stack of its own (32 KiB), and nobody else runs meanwhile. `variable` is
+ * the value of ARENA_VARIABLE. Number of patched sites, or a negative errno. Entering again after
+ * leaving is fine, with another arena too.
+ */
+__attribute__((visibility("default"))) int64_t agent_enter(const char *variable);
+__attribute__((visibility("default"))) int64_t agent_leave(void);
+
+#endif
