@@ -16,6 +16,7 @@
 #define ARENA_MAGIC 0x6e65726165637274ull /* "trcearen" */
 /* In the environment: ARENA_VARIABLE=PID:FD:TOKEN, decimal; the arena is /proc/PID/fd/FD. */
 #define ARENA_VARIABLE "HTRACE_AGENT"
+#define ARENA_AGENT_FILE "libhtrace-agent.so"
 
 enum {
 	ARENA_VERSION = 1,
