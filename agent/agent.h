@@ -32,12 +32,17 @@ struct call_frame {
 /* A thread's own; in private memory that a forked child finds empty (MADV_WIPEONFORK). */
 struct agent_thread {
 	uint64_t fs_base; /* whose it is; 0: nobody's */
-	uint32_t generation; /* of agent.arena, when slot and ring were taken */
+	uint32_t generation; /* of agent.arena, when slot and ring were taken; written last */
+	uint32_t ring_bytes;
+	uint64_t seat; /* generation and number of the slot, taken in one step (thread.c) */
 	struct arena_slot *slot;
 	uint8_t *ring;
 	int32_t pid, tid; /* of the thread; after a vfork those of the child, until it is gone */
 	int32_t own_pid, own_tid;
 	uint64_t stack_low, stack_high; /* all of it may be read; low sinks as the stack grows */
+	uint32_t stack_tries;           /* how often it was looked for in vain */
+	uint32_t open_bytes, open_skipped;
+	uint64_t open_at, open_sp; /* the outermost record that was not complete yet (ring.c) */
 	bool vforked;                   /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */
 	uint64_t execve_envp, execve_memory, execve_bytes;
@@ -98,15 +103,19 @@ int patch_restore(void);
 
 /* The calling thread, which is made known where it is new; NULL: it is not to be recorded. */
 struct agent_thread *thread_current(void);
-/* A clone that came back in a new thread of this process: its FS base may have been another's. */
+/* A clone that came back in a new thread of this process, with an FS base of its own, which may
+ * have been another's that is gone. */
 struct agent_thread *thread_started(uint64_t sp);
 void thread_ends(struct agent_thread *thread);
 
 /* ---- ring.c ---- */
 
-/* Room for a record of `bytes` (a multiple of 8, header included); NULL, and counted, if there is
- * none. Complete only after ring_commit(). May be interrupted by another one. */
+/* Room for a record of `bytes` (a multiple of 8, header included), zero but for header.time_ns,
+ * which is now; NULL, and counted, if there is none. Complete only after ring_commit(). May be
+ * interrupted by another one. A ring's records are in the order of their times. */
 void *ring_reserve(struct agent_thread *thread, uint32_t bytes);
+/* The same for a call, which leaves the last of the ring to whatever is worse to lose. */
+void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */
 void ring_commit(void *record, uint32_t type, uint32_t bytes);
 /* Never mind: nothing is told of the `bytes` that were reserved. */
@@ -117,7 +126,7 @@ void ring_cancel(void *record, uint32_t bytes);
 uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
 /* clock_gettime of the vDSO that is mapped at `base`; NULL where it is not found. */
 int (*vdso_find_clock(uint64_t base))(int clock, int64_t out[2]);
-/* header but for size and type: flags, time, who. */
+/* header but for size and type: flags, who, and the time where ring_reserve() has left none. */
 void record_header(struct event_header *header, const struct agent_thread *thread, uint16_t flags);
 /* An EVENT_SYSCALL, with its EVENT_DATA before it; `with_stack` as the plan says. */
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
@@ -125,6 +134,8 @@ void record_call(struct agent_thread *thread, const struct call_frame *frame, ui
 
 /* Bytes from `sp` on that can be read without a fault, now and until the call returns. */
 uint64_t stack_readable(struct agent_thread *thread, uint64_t sp);
+/* `sp` is where a new pthread begins: what is above it is its stack. */
+void stack_begins(struct agent_thread *thread, uint64_t sp);
 /* Copies memory that may not be there: bytes copied. */
 uint64_t safe_copy(void *to, uint64_t from, uint64_t bytes);
 
