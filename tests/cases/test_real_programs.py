@@ -32,7 +32,7 @@ def answers(port):
 
 def amount(lab, count):
     """ptrace is slower by far."""
-    return str(count if lab.collector == "bpf" else max(count // 10, 50))
+    return str(count if lab.fast else max(count // 10, 50))
 
 
 def stable(pid):
