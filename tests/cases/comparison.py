@@ -233,7 +233,7 @@ def differences_of_bad(report, truth, modules):
     return found
 
 
-def compare(report, truth, modules, inherited=(0, 1, 2), functions=None, own=()):
+def compare(report, truth, modules, inherited=(0, 1, 2), functions=None, own=(), bad=True):
     """Fails with every difference between a report and the truth. The handles of the process that was
     traced from its start (whose truth came last, or that says so) must all be in groups; those of its
     children may be inherited, but what the functions `own` opened."""
@@ -247,7 +247,8 @@ def compare(report, truth, modules, inherited=(0, 1, 2), functions=None, own=())
         found += differences_of_set(report, pid, set(table) | set(inherited))
         found += differences_of_functions(report, pid, table, modules, functions,
                                           None if pid in base else own)
-    found += differences_of_bad(report, truth, modules)
+    if bad:
+        found += differences_of_bad(report, truth, modules)
     if report.lost():
         found.insert(0, f"{report.lost()} lost events")
     check(not found, lambda: f"{len(found)} differences from the truth:\n    " + "\n    ".join(found[:20]))

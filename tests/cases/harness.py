@@ -5,7 +5,6 @@ A case file has functions test_*(lab) and ends with harness.main(globals()). Eve
 what a case started is ended by its process id. Exit status: 0 passed, 1 failed, 77 all skipped.
 
     test_x.py --collector=bpf|agent|ptrace [--only=NAME]     HTRACE, WORKLOADS, HTRACE_AGENT_LIB: what is tested
-    test_x.py --selfcheck                              (harness.py) is the workloads' truth true?
 """
 import os
 import re
@@ -254,6 +253,17 @@ class Lab:
         result.report_text = self.read(report)
         return result
 
+    def same(self, argv, env=None, **more):
+        """Status and output of a program, byte for byte as they are without htrace. Returns both results."""
+        plain, traced = self.call(argv, env=env, **more), self.run(argv, env=env, **more)
+        check(traced.status == plain.status, lambda: f"{argv}: status {traced.status} instead of {plain.status}: "
+              f"{traced.errors[-2000:]}")
+        if traced.output != plain.output:
+            pairs = zip(plain.output.splitlines() + ["(end)"], traced.output.splitlines() + ["(end)"])
+            first = next((pair for pair in pairs if pair[0] != pair[1]), None)
+            raise Failed(f"{argv}: the output differs; plain and traced:\n    {first}")
+        return plain, traced
+
     def run_truth(self, program, options=(), seconds=60, env=None, modules=(), **comparison):
         """htrace run of a workload whose report must be its truth."""
         result = self.run(program, options, seconds, env)
@@ -265,7 +275,7 @@ class Lab:
         compare(result.report, truth, names, **comparison)
         return result
 
-    def attach(self, pid, options=(), env=None):
+    def attach(self, pid, options=(), env=None, settle=0.3):
         """htrace attach, as soon as it traces."""
         report, errors = self.path(".json"), self.path(".err")
         with open(errors, "w") as err:
@@ -273,7 +283,7 @@ class Lab:
                                  stdout=err, stderr=err)
         attached = Attached(self, process, report, errors)
         wait_for(f"htrace to attach to {pid}", lambda: self.is_attached(attached, pid))
-        time.sleep(0.3)
+        time.sleep(settle)
         return attached
 
     def is_attached(self, attached, pid):
@@ -381,59 +391,3 @@ def main(names, collector="ptrace"):
     if "failed" in outcomes or not outcomes:
         sys.exit(1)
     sys.exit(0 if "passed" in outcomes else SKIPPED_STATUS)
-
-
-# --- is the truth true? -----------------------------------------------------------------------
-
-SELFCHECKS = [
-    ["workload_fd_calls", "open"], ["workload_fd_calls", "close"], ["workload_libc_calls"],
-    ["workload_stacks"], ["workload_stacks_nofp"], ["workload_stacks_static"],
-    ["workload_stacks_static_pie"], ["workload_stacks_musl"], ["workload_bad_references"],
-    ["workload_cpp_frames"], ["workload_chaos", "1", "20000", "8", "1"], ["workload_busy", "2", "0.3"],
-] + [["workload_fd_tables", name] for name in (
-    "dup2-free", "dup2-open", "dup2-equal", "dup3-free", "dup3-open", "dup3-equal", "close", "close-range",
-    "close-range-unshare", "close-range-cloexec", "exec", "fioclex", "clone-files", "fork", "unshare-files",
-    "thread", "thread-own-table", "threads-own-table", "io-uring")
-] + [["workload_libc_coverage", name] for name in exceptions.calls()]
-
-
-def selfcheck_one(folder, arguments, work):
-    path = os.path.join(folder, arguments[0])
-    if not os.path.exists(path):
-        return "skipped: not built here"
-    process = subprocess.Popen([path] + arguments[1:], cwd=work, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                               env=dict(os.environ, WORKLOAD_WAIT="1"))
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith('{"truth":"waiting"'):
-            break
-    truth = Truth("".join(lines)).open.get(process.pid, {})
-    found = set(proc_fds(process.pid)) - {0, 1, 2}
-    process.stdin.close()
-    process.stdout.close()
-    status = process.wait(60)
-    if status != 0:
-        return f"failed: status {status}"
-    if found != set(truth):
-        return f"failed: only in the truth {sorted(set(truth) - found)}, only in /proc {sorted(found - set(truth))}"
-    return "passed"
-
-
-def selfcheck():
-    """Every workload untraced: its truth is /proc/PID/fd."""
-    folder = os.environ.get("WORKLOADS", os.path.join(ROOT, "build", "tests", "workloads"))
-    outcomes = []
-    for arguments in SELFCHECKS:
-        with tempfile.TemporaryDirectory() as work:
-            outcome = selfcheck_one(folder, arguments, work)
-        outcomes.append(outcome)
-        print(f"{outcome.split(':')[0]}: {' '.join(arguments)} {outcome.partition(': ')[2]}")
-    sys.exit(1 if any(outcome.startswith("failed") for outcome in outcomes) else 0)
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--selfcheck"]:
-        selfcheck()
-    sys.exit("usage: harness.py --selfcheck")
