@@ -1,8 +1,8 @@
 /*
  * What the parts of the agent share. It lives in a program that knows nothing of it: it calls no
  * function of libc, takes no lock, allocates nothing on the way of a call, uses no vector register,
- * and may be interrupted anywhere by a signal whose handler comes here again. It keeps no descriptor
- * open, and never ends its host: what fails turns it off.
+ * and may be interrupted anywhere by a signal whose handler comes here again. It keeps no
+ * descriptor open, and never ends its host: what fails turns it off.
  */
 #ifndef HTRACE_AGENT_H
 #define HTRACE_AGENT_H
@@ -66,7 +66,7 @@ struct agent {
 	struct arena_slot *slots;
 	uint32_t slots_n, ring_bytes; /* checked copies of the arena's */
 	uint64_t slots_offset;
-	uint64_t mappings; /* number of our mappings as they are */
+	uint64_t mappings;                       /* number of our mappings as they are */
 	int (*clock)(int clock, int64_t out[2]); /* the vDSO's clock_gettime; NULL: there is none */
 	struct agent_thread *threads; /* AGENT_THREADS_MAX, hashed by fs_base; wiped by a fork */
 	uint32_t *alive;              /* wiped by a fork */
@@ -74,7 +74,8 @@ struct agent {
 	char preload[ARENA_PATH_MAX]; /* checked copies of the arena's, for children */
 	char variable[128];
 	int32_t pid;
-	bool check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
+	bool
+	    check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
 };
 
 extern struct agent agent;
@@ -88,16 +89,19 @@ void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, u
 void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
 
 /*
- * Patches the sites of the executable mapping [start, end) of a file at file_offset: the number of
- * patched sites or a negative errno, *reason then says which enum arena_off_reason. `file` has the
- * sites where the arena knows them; NULL: they are searched for. Nobody else may be running code
- * there, or all other threads stand still.
+ * Patches the sites of the mapping [start, end) of a file at file_offset: the number of patched
+ * sites or a negative errno, *reason then says which enum arena_off_reason. The mapping is private,
+ * readable and executable (r-xp). `file` has the sites where the arena knows them; NULL: they are
+ * searched for. Nobody else may be running code there, or all other threads stand still. Patching
+ * what is patched already is fine: 0 sites. The agent's own mapping has none.
  */
 int patch_mapping(uint64_t start, uint64_t end, uint64_t file_offset, const struct arena_file *file,
 		  uint32_t *reason);
 /* Puts every byte back; the stubs stay, for whoever is in them. Returns a negative errno if text
  * could not be written. */
 int patch_restore(void);
+/* Sites that were wanted and had to be left alone so far: no stub left, or not to be moved. */
+extern uint32_t patch_sites_left;
 
 /* ---- thread.c ---- */
 
@@ -141,7 +145,8 @@ void stack_begins(struct agent_thread *thread, uint64_t sp);
 /* Copies memory that may not be there: bytes copied. */
 uint64_t safe_copy(void *to, uint64_t from, uint64_t bytes);
 
-/* ---- lifetime.c: what agent_before/after hand on for clone, fork, vfork, execve, exit, mmap ---- */
+/* ---- lifetime.c: what agent_before/after hand on for clone, fork, vfork, execve, exit, mmap ----
+ */
 
 /* Both look the thread up themselves: who comes out of a clone is not who went in. */
 void lifetime_before(struct call_frame *frame, uint32_t number);

@@ -5,29 +5,9 @@
 #include "agent.h"
 
 #include "event/plan_guard.h"
-
-#include <asm/unistd.h>
+#include "event/site_search.h"
 
 enum { EBADF_RESULT = -9, ERRORS_MAX = 4095 };
-
-/* Calls that make, replace or end processes and threads, or map code. */
-static bool site_is_lifetime(uint32_t number)
-{
-	switch (number) {
-	case __NR_clone:
-	case __NR_clone3:
-	case __NR_fork:
-	case __NR_vfork:
-	case __NR_execve:
-	case __NR_execveat:
-	case __NR_exit:
-	case __NR_exit_group:
-	case __NR_mmap:
-	case __NR_mprotect:
-		return true;
-	}
-	return false;
-}
 
 /* enum plan_when of this call. */
 static uint8_t wanted(const struct call_frame *frame, uint32_t number)
@@ -54,7 +34,7 @@ void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, u
 
 	if (!agent.on)
 		return;
-	if (site_is_lifetime(number))
+	if (site_is_lifetime_before(number))
 		lifetime_before(frame, number);
 	if (!(wanted(frame, number) & PLAN_ENTER))
 		return;
@@ -70,7 +50,7 @@ void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, ui
 
 	if (!agent.on)
 		return;
-	if (site_is_lifetime(number))
+	if (site_is_lifetime_after(number))
 		lifetime_after(frame, number, sp);
 	when = when_of(wanted(frame, number), (int64_t)frame->ax);
 	if (!when)

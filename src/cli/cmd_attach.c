@@ -51,6 +51,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 {
 	struct session_options session_options = {
 	    .collector = options->collector,
+	    .pid = options->pid,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,

@@ -223,6 +223,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	if (!path)
 		return start_failed(argv[0], result, &error);
 	output_check(options);
+	session_options.program = path;
 	if (session_new(&session_options, &session, &error) < 0) {
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_HTRACE_FAILED;

@@ -112,8 +112,10 @@ static int set_pid(struct options *options, const char *value, struct error *err
 
 const struct option_row option_rows[] = {
     {"-p", "PID", NULL, VERB_ATTACH, "the process to trace", set_pid},
-    {"--collector", "NAME", "auto|bpf|ptrace", VERB_RUN | VERB_ATTACH,
-     "how events are collected; auto: bpf where it is permitted, else ptrace", set_collector},
+    {"--collector", "NAME", "auto|bpf|agent|ptrace", VERB_RUN | VERB_ATTACH,
+     "how events are collected; auto: bpf where it is permitted, else agent where it works, else "
+     "ptrace",
+     set_collector},
     {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH, "how the report is written",
      set_format},
     {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH,

@@ -48,6 +48,12 @@ struct collector_ops {
 	/* Targets stand still while this process is stopped. */
 	bool holds_targets;
 
+	/*
+	 * Whether a program (a path) or a running process (NULL and its pid) can be traced this
+	 * way, as far as that can be known before: 0, or why not. NULL: any can.
+	 */
+	int (*suits)(const char *program_path, pid_t pid, struct error *error);
+
 	/* Whether this machine and user permit it: 0, or why not. Must probe by doing. */
 	int (*create)(const struct collector_options *options, struct collector **out,
 		      struct error *error);
@@ -87,6 +93,10 @@ struct collector_ops {
 	void (*known_stacks)(const struct collector *collector,
 			     void (*each)(void *context, uint32_t stack), void *context);
 
+	/* Why the last process that came with EVENT_EXEC_UNSEEN is not recorded, as a sentence; NULL:
+	 * none came. Borrowed until the next poll. May be NULL. */
+	const char *(*complaint)(const struct collector *collector);
+
 	/* True once the spawned child has ended and was waited for; its wait(2) status. */
 	bool (*child_ended)(const struct collector *collector, int *wait_status);
 
@@ -102,6 +112,7 @@ struct collector_ops {
 	void (*destroy)(struct collector *collector); /* detaches first; NULL is permitted */
 };
 
+extern const struct collector_ops collector_agent;
 extern const struct collector_ops collector_bpf;
 extern const struct collector_ops collector_ptrace;
 

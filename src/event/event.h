@@ -116,6 +116,7 @@ struct event_fork {
 
 enum event_exec_flags {
 	EVENT_EXEC_FOREIGN = 1, /* the new program is not x86-64: its calls are not recorded */
+	EVENT_EXEC_UNSEEN = 2,  /* it runs without the agent: its calls are not recorded */
 };
 
 /*

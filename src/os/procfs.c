@@ -96,6 +96,26 @@ int procfs_maps(pid_t pid, int (*each)(void *context, const struct procfs_mappin
 	return 0;
 }
 
+int procfs_maps_text(char *text, size_t bytes,
+		     int (*each)(void *context, const struct procfs_mapping *mapping),
+		     void *context)
+{
+	char *newline;
+
+	/* What has no newline at its end has no room for a NUL, and is not whole. */
+	for (; (newline = memchr(text, '\n', bytes)); text = newline + 1) {
+		struct procfs_mapping mapping;
+		int result;
+
+		bytes -= newline + 1 - text;
+		*newline = '\0';
+		result = procfs_parse_mapping(text, &mapping) ? each(context, &mapping) : 0;
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
 static int compare_numbers(const void *a, const void *b)
 {
 	int32_t left = *(const int32_t *)a, right = *(const int32_t *)b;

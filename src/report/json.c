@@ -229,12 +229,13 @@ static json_t *json_head(const struct report *report)
 	struct symbolizer_stats symbols = {0};
 
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema",
 			 "htrace.report/1", "version", HTRACE_VERSION, "collector",
 			 json_text(report->collector), "time", json_wall(report), "now_ns",
 			 json_known_ns(report->now_ns), "lost_events",
 			 json_count(report->lost_events), "foreign_processes",
-			 json_count(report->foreign_processes), "modules_without_symbols",
+			 json_count(report->foreign_processes), "unseen_processes",
+			 json_count(report->unseen_processes), "modules_without_symbols",
 			 (int)symbols.modules_without_symbols, "modules_unreadable",
 			 (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
 }

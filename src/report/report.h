@@ -30,6 +30,7 @@ struct report {
 	uint64_t now_ns;            /* CLOCK_MONOTONIC: ages are counted from here */
 	uint64_t lost_events;       /* whose they were is not known */
 	uint64_t foreign_processes; /* 32-bit programs that children became: not recorded */
+	uint64_t unseen_processes;  /* ran a program that the agent cannot be put into */
 	struct timespec wall;       /* time of day of the report */
 	ARRAY(struct report_process) processes;
 };

@@ -173,6 +173,11 @@ static void write_common_losses(const struct report *report, FILE *stream)
 	if (report->foreign_processes)
 		fprintf(stream, "Warning: 0x%" PRIx64 " 32-bit programs were not traced.\n",
 			report->foreign_processes);
+	if (report->unseen_processes)
+		fprintf(stream,
+			"Warning: 0x%" PRIx64 " programs that the agent cannot be put into were "
+			"not traced.\n",
+			report->unseen_processes);
 	if (symbols.modules_without_symbols)
 		fprintf(stream, "Warning: 0x%x modules have no symbols for some addresses.\n",
 			symbols.modules_without_symbols);

@@ -210,6 +210,7 @@ static void dispatch_exec(struct session *session, const struct event_exec *even
 	target = target_add(session, event->header.pid, address_space_new());
 	target->foreign = event->header.flags & EVENT_EXEC_FOREIGN;
 	session->foreign_processes += target->foreign;
+	session->unseen_processes += !!(event->header.flags & EVENT_EXEC_UNSEEN);
 	learn_exe(session, target, NULL);
 }
 

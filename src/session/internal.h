@@ -54,6 +54,7 @@ struct session {
 	uint64_t lost_mended;   /* value of `lost` at the last reconciliation */
 	uint64_t mend_after_ns; /* not before this time again */
 	uint64_t foreign_processes;
+	uint64_t unseen_processes;       /* became a program that their agent cannot be put into */
 	uint32_t stacks_max, images_max; /* as many of them make session_tidy() drop some */
 	bool has_nameless;               /* a target has */
 	uint64_t look_after_ns;          /* not before this time again */

@@ -23,10 +23,22 @@ uint64_t session_now_ns(void)
 }
 
 /* In the order in which "auto" tries them. */
-static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_ptrace};
+static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_agent,
+							 &collector_ptrace};
 
-static int choose_collector(struct session *session, const char *wanted, struct error *error)
+/* Only "auto" may ask: a collector that was wanted says itself why it cannot. */
+static int suits(const struct collector_ops *ops, const struct session_options *options,
+		 struct error *error)
 {
+	if (!ops->suits || (!options->program && !options->pid))
+		return 0;
+	return ops->suits(options->program, options->pid, error);
+}
+
+static int choose_collector(struct session *session, const struct session_options *options,
+			    struct error *error)
+{
+	const char *wanted = options->collector;
 	bool any = !strcmp(wanted, "auto");
 
 	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
@@ -35,7 +47,10 @@ static int choose_collector(struct session *session, const char *wanted, struct 
 
 		if (!any && strcmp(wanted, ops->name))
 			continue;
-		result = ops->create(&session->collector_options, &session->collector, error);
+		result = any ? suits(ops, options, error) : 0;
+		if (!result)
+			result =
+			    ops->create(&session->collector_options, &session->collector, error);
 		if (result == 0) {
 			session->ops = ops;
 			return 0;
@@ -75,7 +90,7 @@ int session_new(const struct session_options *options, struct session **out, str
 	    .stack_bytes_max = EVENT_STACK_BYTES_MAX,
 	    .ring_bytes = options->ring_bytes ?: SESSION_RING_BYTES,
 	};
-	result = choose_collector(session, options->collector, error);
+	result = choose_collector(session, options, error);
 	if (result) {
 		free(session->fallback_reason);
 		free(session);
@@ -117,6 +132,11 @@ const char *session_collector(const struct session *session)
 const char *session_fallback_reason(const struct session *session)
 {
 	return session->fallback_is_news ? session->fallback_reason : NULL;
+}
+
+const char *session_complaint(const struct session *session)
+{
+	return session->ops->complaint ? session->ops->complaint(session->collector) : NULL;
 }
 
 /* ---- attach ---- */
@@ -322,6 +342,7 @@ void session_report(struct session *session, struct report *out,
 	    .now_ns = session_now_ns(),
 	    .lost_events = session->lost,
 	    .foreign_processes = session->foreign_processes,
+	    .unseen_processes = session->unseen_processes,
 	};
 	clock_gettime(CLOCK_REALTIME, &out->wall);
 	for (size_t i = 0; i < model_processes(session->model); i++) {

@@ -21,6 +21,8 @@ enum {
 
 struct session_options {
 	const char *collector; /* "auto", or the name of one */
+	const char *program;   /* that will be started, for "auto"; NULL: none */
+	pid_t pid;             /* that will be attached to, likewise; 0: none */
 	bool follow_children;
 	uint32_t traces_max; /* kept in the history */
 	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
@@ -39,6 +41,10 @@ void session_free(struct session *session); /* targets run on */
  * it is the best, or the user is not permitted more). */
 const char *session_collector(const struct session *session);
 const char *session_fallback_reason(const struct session *session);
+
+/* Why the last process that could not be traced is not, as a sentence; NULL: there is none.
+ * Borrowed until the next step. */
+const char *session_complaint(const struct session *session);
 
 /* Traces a running process; its table is known and the first snapshot taken when this returns.
  * -ESRCH, -EPERM, -EINVAL (kernel thread), -ENOEXEC (not x86-64), ... */

@@ -6,11 +6,11 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "collect/bpf/footprints.h"
 #include "collect/bpf/precedence.h"
 #include "collect/bpf/program.h"
 #include "collect/bpf/ring.h"
 #include "collect/bpf/shared.h"
+#include "collect/known_stacks.h"
 #include "collect/maps.h"
 #include "collect/start.h"
 #include "event/codec.h"
@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -35,9 +36,10 @@ enum {
 struct collector {
 	struct program program;
 	struct ring ring;
-	struct footprints footprints;
-	struct precedence precedence; /* while something is traced */
-	uint64_t rested_ns;           /* when we last slept */
+	struct known_stacks known_stacks;
+	struct known_stack *shared_stacks; /* mapped; NULL: not yet */
+	struct precedence precedence;      /* while something is traced */
+	uint64_t rested_ns;                /* when we last slept */
 	uint64_t events;
 	uint64_t lost_told;
 	uint64_t missed;    /* program_missed() when there was time to ask */
@@ -56,6 +58,25 @@ struct collector {
 
 static void bpf_destroy(struct collector *collector);
 
+static size_t known_stacks_bytes(void)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (KNOWN_STACKS_N * sizeof(struct known_stack) + page - 1) / page * page;
+}
+
+static int map_known_stacks(struct collector *collector, struct error *error)
+{
+	void *entries = mmap(NULL, known_stacks_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED,
+			     collector->program.known_stacks_fd, 0);
+
+	if (entries == MAP_FAILED)
+		return error_set_errno(error, -errno, "cannot map the BPF program's known stacks");
+	collector->shared_stacks = entries;
+	known_stacks_init(&collector->known_stacks, entries);
+	return 0;
+}
+
 static int bpf_create(const struct collector_options *options, struct collector **out,
 		      struct error *error)
 {
@@ -65,7 +86,7 @@ static int bpf_create(const struct collector_options *options, struct collector 
 	collector->joined = xmalloc(EVENT_SIZE_MAX);
 	result = program_init(&collector->program, options, error) ?:
 		 ring_init(&collector->ring, collector->program.ring_fd, options->ring_bytes, error) ?:
-		 footprints_init(&collector->footprints, collector->program.footprints_fd, &collector->ring, error) ?:
+		 map_known_stacks(collector, error) ?:
 		 program_attach(&collector->program, error);
 	if (result) {
 		bpf_destroy(collector);
@@ -329,13 +350,18 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 static void bpf_learn_stack(struct collector *collector, const struct event_syscall *event,
 			    const struct footprint *footprint, uint32_t stack)
 {
-	footprints_add(&collector->footprints, event->mappings, footprint, stack);
+	const struct ring *ring = &collector->ring;
+
+	/* The record of one that gives way is in the ring or about to be: not more than a whole
+	 * ring from now. */
+	known_stacks_add(&collector->known_stacks, event->mappings, footprint, stack,
+			 ring->position, ring->position + ring_waiting(ring) + ring->bytes);
 }
 
 static void bpf_known_stacks(const struct collector *collector,
 			     void (*each)(void *context, uint32_t stack), void *context)
 {
-	footprints_each_stack(&collector->footprints, each, context);
+	known_stacks_each(&collector->known_stacks, each, context);
 }
 
 /* ---- end ---- */
@@ -358,7 +384,9 @@ static void bpf_destroy(struct collector *collector)
 	if (!collector)
 		return;
 	precedence_drop(&collector->precedence);
-	footprints_fini(&collector->footprints);
+	known_stacks_fini(&collector->known_stacks);
+	if (collector->shared_stacks)
+		munmap(collector->shared_stacks, known_stacks_bytes());
 	ring_fini(&collector->ring);
 	program_fini(&collector->program);
 	free(collector->joined);

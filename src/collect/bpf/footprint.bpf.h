@@ -11,10 +11,10 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, BPF_FOOTPRINTS_N);
+	__uint(max_entries, KNOWN_STACKS_N);
 	__type(key, u32);
-	__type(value, struct bpf_footprint);
-} footprints SEC(".maps");
+	__type(value, struct known_stack);
+} known_stacks SEC(".maps");
 
 struct stack_words {
 	u8 bytes[FOOTPRINT_SPAN_MAX];
@@ -65,11 +65,11 @@ static __always_inline bool words_match(const volatile struct footprint *one, u3
 /* The number of the stack that is there now, if it is known; 0 if not. */
 static __noinline u32 known_stack(struct pt_regs *regs, u64 mappings, u32 phase)
 {
-	u32 first = bpf_footprint_first(mappings, regs->ip, regs->sp);
+	u32 first = known_stack_first(mappings, regs->ip, regs->sp);
 
-	for (u32 way = 0; way < BPF_FOOTPRINT_WAYS; way++) {
+	for (u32 way = 0; way < KNOWN_STACK_WAYS; way++) {
 		u32 index = first + way;
-		volatile struct bpf_footprint *entry = bpf_map_lookup_elem(&footprints, &index);
+		volatile struct known_stack *entry = bpf_map_lookup_elem(&known_stacks, &index);
 		u32 version, stack;
 
 		if (!entry)

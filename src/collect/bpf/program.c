@@ -100,7 +100,7 @@ static int load(struct program *program, const struct collector_options *options
 		return refused(error, result, "load the BPF program");
 	program->ring_fd = bpf_object__find_map_fd_by_name(program->object, "ring");
 	program->traced_fd = bpf_object__find_map_fd_by_name(program->object, "traced");
-	program->footprints_fd = bpf_object__find_map_fd_by_name(program->object, "footprints");
+	program->known_stacks_fd = bpf_object__find_map_fd_by_name(program->object, "known_stacks");
 	return 0;
 }
 
@@ -120,7 +120,7 @@ int program_init(struct program *program, const struct collector_options *option
 {
 	int result;
 
-	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .footprints_fd = -1};
+	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .known_stacks_fd = -1};
 	libbpf_set_print(quiet);
 	result = check_pid_namespace(error) ?: load(program, options, error) ?:
 		 map_counters(program, error);
@@ -173,5 +173,5 @@ void program_fini(struct program *program)
 	if (program->counters)
 		munmap(program->counters, sizeof(*program->counters));
 	bpf_object__close(program->object);
-	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .footprints_fd = -1};
+	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .known_stacks_fd = -1};
 }

@@ -14,7 +14,7 @@ struct program {
 	struct bpf_object *object;
 	struct bpf_link *links[PROGRAM_LINKS_MAX];
 	unsigned links_n;
-	int ring_fd, traced_fd, footprints_fd; /* of its maps; owned by the object */
+	int ring_fd, traced_fd, known_stacks_fd; /* of its maps; owned by the object */
 	struct bpf_counters *counters;         /* its .bss, mapped */
 };
 

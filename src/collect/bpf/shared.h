@@ -2,7 +2,7 @@
 #ifndef HTRACE_COLLECT_BPF_SHARED_H
 #define HTRACE_COLLECT_BPF_SHARED_H
 
-#include "event/footprint.h"
+#include "event/known_stack.h"
 #include "event/plan.h"
 
 #include <stdint.h>
@@ -22,10 +22,6 @@ enum {
 	BPF_PATH_PARTS_MAX = 48,
 	BPF_PATH_BYTES_MAX = 4096,
 	BPF_PROCESSES_MAX = 65536,
-
-	BPF_FOOTPRINT_SETS_LOG2 = 10,
-	BPF_FOOTPRINT_WAYS = 4,
-	BPF_FOOTPRINTS_N = BPF_FOOTPRINT_WAYS << BPF_FOOTPRINT_SETS_LOG2,
 };
 
 /* The program's only constants: all of its .rodata, set before it is loaded. */
@@ -50,25 +46,5 @@ struct bpf_counters {
 struct bpf_traced {
 	uint64_t mappings; /* a number of its own for each state of its executable mappings */
 };
-
-/*
- * A stack that was unwound before. The user half writes it while the kernel half reads: `version`
- * is odd while it does, and another one afterwards.
- */
-struct bpf_footprint {
-	uint32_t version;
-	uint32_t stack;    /* the number that stands for it; 0: the entry is empty */
-	uint64_t mappings; /* bpf_traced.mappings, when it was recorded */
-	struct footprint footprint;
-};
-
-/* The first of the BPF_FOOTPRINT_WAYS entries where such a stack may be. */
-static inline uint32_t bpf_footprint_first(uint64_t mappings, uint64_t ip, uint64_t sp)
-{
-	uint64_t hash = (mappings * 0xff51afd7ed558ccdull + ip) * 0x9e3779b97f4a7c15ull + sp;
-
-	hash *= 0xc4ceb9fe1a85ec53ull;
-	return (hash >> (64 - BPF_FOOTPRINT_SETS_LOG2)) * BPF_FOOTPRINT_WAYS;
-}
 
 #endif

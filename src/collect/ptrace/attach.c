@@ -6,10 +6,8 @@
 
 #include "base/cleanup.h"
 #include "os/procfs.h"
+#include "os/remote.h"
 
-#include <elf.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -22,81 +20,6 @@ enum {
 	DETACH_WAIT_NS = 2000 * 1000 * 1000,
 	PAUSE_US = 200,
 };
-
-static int yama_scope(void)
-{
-	FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
-	int scope = 0;
-
-	if (!file)
-		return 0;
-	if (fscanf(file, "%d", &scope) != 1)
-		scope = 0;
-	fclose(file);
-	return scope;
-}
-
-static int refused(pid_t pid, const struct procfs_status *status, struct error *error)
-{
-	int scope = yama_scope();
-
-	if (status->tracer)
-		return error_set(error, -EPERM, "process %d is already traced by process %d", pid,
-				 status->tracer);
-	if (geteuid() != 0 && status->uid != geteuid())
-		return error_set(error, -EPERM,
-				 "process %d belongs to user %u: run as that user or as root "
-				 "(CAP_SYS_PTRACE)",
-				 pid, status->uid);
-	if (scope == 3)
-		return error_set(
-		    error, -EPERM,
-		    "kernel.yama.ptrace_scope is 3: no process may be traced until the "
-		    "next boot");
-	if (scope)
-		return error_set(error, -EPERM,
-				 "kernel.yama.ptrace_scope is %d: run as root, or permit it with "
-				 "\"sysctl kernel.yama.ptrace_scope=0\"",
-				 scope);
-	return error_set(
-	    error, -EPERM,
-	    "not permitted to trace process %d: it needs CAP_SYS_PTRACE (its memory is "
-	    "protected, or a container forbids ptrace)",
-	    pid);
-}
-
-static bool is_foreign(pid_t pid)
-{
-	_cleanup_(close_fd) int fd = -1;
-	unsigned char ident[EI_NIDENT];
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && read(fd, ident, sizeof(ident)) == sizeof(ident) &&
-	       !memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32;
-}
-
-static int check_target(pid_t pid, struct procfs_status *status, struct error *error)
-{
-	int result = procfs_status(pid, status, error);
-
-	if (result < 0)
-		return result;
-	if (status->tgid != pid)
-		return error_set(error, -EINVAL, "%d is a thread of process %d: attach to that",
-				 pid, status->tgid);
-	if (pid == getpid())
-		return error_set(error, -EINVAL, "process %d is this program itself", pid);
-	if (status->kernel_thread)
-		return error_set(error, -EINVAL, "process %d is a kernel thread", pid);
-	if (status->zombie && status->threads <= 1)
-		return error_set(error, -ESRCH, "process %d has ended already", pid);
-	if (is_foreign(pid))
-		return error_set(error, -ENOEXEC,
-				 "process %d is a 32-bit program: only x86-64 is supported", pid);
-	return 0;
-}
 
 /* Seizes the threads that are not yet; returns how many there were, or a negative errno. */
 static int seize_new(struct collector *collector, struct process *process, struct error *error)
@@ -150,7 +73,7 @@ int ptrace_attach(struct collector *collector, pid_t pid, const struct event_sin
 {
 	struct procfs_status status;
 	struct process *process;
-	int result = check_target(pid, &status, error);
+	int result = remote_check(pid, &status, error);
 
 	if (result < 0)
 		return result;
@@ -166,7 +89,7 @@ int ptrace_attach(struct collector *collector, pid_t pid, const struct event_sin
 		if (procfs_status(pid, &status, NULL) < 0 || status.zombie || result == -ESRCH)
 			return error_set(error, -ESRCH, "process %d ended during attach", pid);
 		return result == -EPERM
-			   ? refused(pid, &status, error)
+			   ? remote_refused(pid, &status, error)
 			   : error_set_errno(error, result, "cannot trace process %d", pid);
 	}
 	maps_update(collector, process, pid);

@@ -4,6 +4,8 @@
  */
 #include "collect/ptrace/tracer.h"
 
+#include "os/remote.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -44,7 +46,7 @@ static void capture_path(struct collector *collector, const struct tracee *trace
 
 		if (wanted > PATH_BYTES_MAX - size)
 			wanted = PATH_BYTES_MAX - size;
-		got = memory_read(tracee->tid, address + size, at, wanted);
+		got = remote_read(tracee->tid, address + size, at, wanted);
 		size += strnlen(at, got);
 		if (got < wanted || at + got > (char *)data->bytes + size)
 			break;
@@ -61,14 +63,14 @@ static void append_control(const struct tracee *tracee, uint64_t address, struct
 	struct msghdr message;
 	size_t room = EVENT_DATA_BYTES_MAX - data->size, got;
 
-	if (memory_read(tracee->tid, address, &message, sizeof(message)) != sizeof(message) ||
+	if (remote_read(tracee->tid, address, &message, sizeof(message)) != sizeof(message) ||
 	    !message.msg_controllen)
 		return;
 	if (message.msg_controllen > room) {
 		message.msg_controllen = room;
 		data->header.flags = EVENT_DATA_CUT;
 	}
-	got = memory_read(tracee->tid, (uintptr_t)message.msg_control, data->bytes + data->size,
+	got = remote_read(tracee->tid, (uintptr_t)message.msg_control, data->bytes + data->size,
 			  message.msg_controllen);
 	for (; got % 8 && got < room; got++)
 		data->bytes[data->size + got] = 0;
@@ -111,7 +113,7 @@ static uint64_t read_int(pid_t tid, uint64_t address)
 {
 	uint32_t value = UINT32_MAX; /* -1: no descriptor, where it cannot be read */
 
-	memory_read(tid, address, &value, sizeof(value));
+	remote_read(tid, address, &value, sizeof(value));
 	return value;
 }
 
@@ -131,7 +133,7 @@ static void capture_out(const struct tracee *tracee, const struct syscall_plan *
 		event->out[1] = read_int(tracee->tid, address + call->out_offset + 4);
 		break;
 	case PLAN_OUT_CLONE3:
-		memory_read(tracee->tid, address, clone_args, sizeof(clone_args));
+		remote_read(tracee->tid, address, clone_args, sizeof(clone_args));
 		event->out[0] = clone_args[0];
 		if (clone_args[0] & CLONE3_FLAG_PIDFD)
 			event->out[1] = read_int(tracee->tid, clone_args[1]);

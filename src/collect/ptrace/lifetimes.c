@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "os/procfs.h"
+#include "os/remote.h"
 
 #include <linux/audit.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static uint64_t clone_flags(const struct tracee *parent, int event)
 	if (registers.orig_rax == __NR_clone)
 		return registers.rdi;
 	if (registers.orig_rax == __NR_clone3)
-		memory_read(parent->tid, registers.rdi, &flags, sizeof(flags));
+		remote_read(parent->tid, registers.rdi, &flags, sizeof(flags));
 	return flags;
 }
 

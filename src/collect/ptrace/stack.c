@@ -6,6 +6,7 @@
 #include "collect/ptrace/tracer.h"
 
 #include "os/procfs.h"
+#include "os/remote.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -107,7 +108,7 @@ static bool piece_copy(struct tracee *tracee, uint64_t start, uint32_t bytes_max
 		wanted = range->end - start;
 		if (wanted > bytes_max)
 			wanted = bytes_max;
-		got = memory_read(tracee->tid, start, out, wanted);
+		got = remote_read(tracee->tid, start, out, wanted);
 		if (got < wanted && attempt == 0) {
 			*range = (struct stack_range){0}; /* it has changed: look again */
 			continue;

@@ -147,9 +147,6 @@ void capture_leave(struct collector *collector, struct tracee *tracee,
 uint32_t stack_copy(struct collector *collector, struct tracee *tracee,
 		    const struct user_regs_struct *registers, struct event_syscall *event);
 
-/* memory.c: how many bytes could be read of [address, address + size). */
-size_t memory_read(pid_t tid, uint64_t address, void *out, size_t size);
-
 /* maps.c: hands over the executable mappings that are new. */
 void maps_update(struct collector *collector, struct process *process, pid_t tid);
 void maps_anonymous(struct collector *collector, struct process *process, pid_t tid, uint64_t start,

@@ -1,0 +1,316 @@
+/*
+ * The agent's collector: starts programs with the agent loaded, and reads what the agents of all
+ * targets write. Owns the waiting, and the program that it started.
+ */
+#include "collect/collector.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "collect/agent/arena.h"
+#include "collect/agent/lifetimes.h"
+#include "collect/agent/program_file.h"
+#include "collect/known_stacks.h"
+#include "collect/start.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+	NAP_MS = 1,             /* while events come */
+	IDLE_MS = 20,           /* while none come */
+	BATCH_MAX = 4096,       /* records that one poll hands over at the most */
+	LIMITED_NAP_NS = 50000, /* while a record is being written */
+};
+
+struct collector {
+	struct agent_arena memory;
+	struct rings rings;
+	struct lifetimes lifetimes;
+	struct known_stacks known_stacks;
+	uint64_t lost_told;
+	bool busy; /* the last look found events, and took all */
+};
+
+static void agent_destroy(struct collector *collector);
+
+static bool is_known_stack(void *context, uint32_t stack)
+{
+	const struct collector *collector = context;
+
+	return known_stacks_has(&collector->known_stacks, stack);
+}
+
+static int agent_create(const struct collector_options *options, struct collector **out,
+			struct error *error)
+{
+	struct collector *collector = xcalloc(1, sizeof(*collector));
+	int result = agent_arena_init(&collector->memory, options, error);
+
+	if (result) {
+		free(collector);
+		return result;
+	}
+	rings_init(&collector->rings, collector->memory.arena, collector->memory.fd);
+	lifetimes_init(&collector->lifetimes, &collector->rings, options,
+		       collector->memory.preload);
+	collector->lifetimes.is_known_stack = is_known_stack;
+	collector->lifetimes.context = collector;
+	known_stacks_init(&collector->known_stacks, collector->memory.arena->known_stacks);
+	*out = collector;
+	return 0;
+}
+
+/* ---- a running process ---- */
+
+static int agent_suits(const char *program_path, pid_t pid, struct error *error)
+{
+	if (program_path)
+		return program_file_takes_agent(program_path, error);
+	return error_set(error, -ENOTSUP, "the agent cannot be put into a running process");
+}
+
+static int agent_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
+			struct error *error)
+{
+	return agent_suits(NULL, pid, error);
+}
+
+/* ---- a program that we start ---- */
+
+static const char *variable_value(char *const *envp, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (; *envp; envp++)
+		if (!strncmp(*envp, name, length) && (*envp)[length] == '=')
+			return *envp + length + 1;
+	return NULL;
+}
+
+/* `envp` with the agent in it; the two strings are the caller's too. */
+static char **environment_with(const struct agent_arena *memory, char *const *envp, char **preload)
+{
+	const char *old = variable_value(envp, "LD_PRELOAD");
+	size_t n = 0, used = 0;
+	char **out;
+
+	*preload = old && *old ? xasprintf("LD_PRELOAD=%s:%s", memory->preload, old)
+			       : xasprintf("LD_PRELOAD=%s", memory->preload);
+	while (envp[n])
+		n++;
+	out = xcalloc(n + 3, sizeof(*out));
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(envp[i], "LD_PRELOAD=", 11) &&
+		    strncmp(envp[i], ARENA_VARIABLE "=", sizeof(ARENA_VARIABLE)))
+			out[used++] = envp[i];
+	out[used++] = *preload;
+	out[used] = (char *)memory->variable;
+	return out;
+}
+
+static int trace_child(void *context, pid_t pid, struct error *error)
+{
+	struct collector *collector = context;
+
+	collector->lifetimes.child = pid;
+	lifetimes_add(&collector->lifetimes, pid);
+	return 0;
+}
+
+static int agent_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
+		       struct error *error)
+{
+	_cleanup_(free) char **environment = NULL;
+	_cleanup_(free) char *preload = NULL;
+	struct spawn with_agent = *spawn;
+	int result = program_file_takes_agent(spawn->path, error);
+
+	if (result)
+		return result;
+	environment = environment_with(&collector->memory, spawn->envp, &preload);
+	with_agent.envp = environment;
+	result = start_program(&with_agent, trace_child, collector, pid, error);
+	if (result)
+		lifetimes_forget_child(&collector->lifetimes);
+	else
+		lifetimes_expect_exec(&collector->lifetimes, *pid);
+	return result;
+}
+
+static bool agent_child_ended(const struct collector *collector, int *wait_status)
+{
+	if (!collector->lifetimes.child_waited)
+		return false;
+	*wait_status = collector->lifetimes.child_status;
+	return true;
+}
+
+/* Nobody else is held: agents record on their own. */
+static bool agent_child_stopped(const struct collector *collector, bool *all)
+{
+	const struct lifetimes *lifetimes = &collector->lifetimes;
+	siginfo_t info = {0};
+
+	*all = true;
+	return lifetimes->child && !lifetimes->child_waited &&
+	       waitid(P_PID, lifetimes->child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid;
+}
+
+/* ---- events ---- */
+
+static uint64_t lost_records(const struct collector *collector)
+{
+	return collector->rings.lost + collector->lifetimes.lost;
+}
+
+static void tell_losses(struct collector *collector)
+{
+	struct event_lost event = {
+	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = rings_clock()},
+	    .count = lost_records(collector) - collector->lost_told,
+	};
+
+	if (!event.count)
+		return;
+	collector->lost_told += event.count;
+	collector->lifetimes.batch++;
+	collector->lifetimes.sink->receive(collector->lifetimes.sink->context, &event.header);
+}
+
+/* Everything that the rings hold, up to a batch; whether that was all. */
+static bool drain(struct collector *collector)
+{
+	const struct rings_reader reader = {
+	    .may_read = lifetimes_may_read,
+	    .receive = lifetimes_receive,
+	    .context = &collector->lifetimes,
+	};
+	bool all;
+
+	lifetimes_look(&collector->lifetimes);
+	all = rings_pass(&collector->rings, BATCH_MAX, &reader);
+	if (all)
+		lifetimes_settle(&collector->lifetimes);
+	tell_losses(collector);
+	return all;
+}
+
+/* Waits until a process ends, at most `ms`. Returns -EINTR after a signal. */
+static int wait_ms(struct collector *collector, int ms)
+{
+	nfds_t n;
+	struct pollfd *pidfds = lifetimes_pidfds(&collector->lifetimes, &n);
+
+	return poll(pidfds, n, ms) < 0 && errno == EINTR ? -EINTR : 0;
+}
+
+/* Waits for more, until a time. */
+static int wait_for_events(struct collector *collector, uint64_t until_ns)
+{
+	uint64_t now = rings_clock();
+	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
+	int most_ms = collector->busy ? NAP_MS : IDLE_MS;
+
+	collector->busy = false;
+	return wait_ms(collector, left_ms < most_ms ? left_ms : most_ms);
+}
+
+static bool is_over(const struct collector *collector)
+{
+	const struct lifetimes *lifetimes = &collector->lifetimes;
+
+	return !lifetimes_go_on(lifetimes) && (!lifetimes->child || lifetimes->child_waited);
+}
+
+static int agent_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
+		      struct error *error)
+{
+	uint64_t until_ns = rings_clock() + timeout_ms * 1000000ull;
+
+	collector->lifetimes.sink = sink;
+	collector->lifetimes.batch = 0;
+	if (collector->busy && timeout_ms && wait_for_events(collector, until_ns) < 0)
+		return -EINTR;
+	for (;;) {
+		bool all = drain(collector);
+
+		collector->busy = collector->lifetimes.batch && all;
+		if (collector->lifetimes.batch)
+			return collector->lifetimes.batch;
+		if (all && is_over(collector))
+			return -ECHILD;
+		if (!all) {
+			/* Not for long: rings_pass() does not wait for ever. */
+			nanosleep(&(struct timespec){.tv_nsec = LIMITED_NAP_NS}, NULL);
+			continue;
+		}
+		if (rings_clock() >= until_ns)
+			return 0;
+		if (wait_for_events(collector, until_ns) < 0)
+			return -EINTR;
+	}
+}
+
+static void agent_learn_stack(struct collector *collector, const struct event_syscall *event,
+			      const struct footprint *footprint, uint32_t stack)
+{
+	known_stacks_add(&collector->known_stacks, event->mappings, footprint, stack,
+			 rings_reached(&collector->rings), rings_retire(&collector->rings));
+}
+
+static void agent_known_stacks(const struct collector *collector,
+			       void (*each)(void *context, uint32_t stack), void *context)
+{
+	known_stacks_each(&collector->known_stacks, each, context);
+}
+
+static const char *agent_complaint(const struct collector *collector)
+{
+	return *collector->lifetimes.complaint ? collector->lifetimes.complaint : NULL;
+}
+
+/* ---- end ---- */
+
+static void agent_detach(struct collector *collector)
+{
+	__atomic_store_n(&collector->memory.arena->active, 0, __ATOMIC_RELEASE);
+}
+
+static void agent_stats(const struct collector *collector, struct collector_stats *out)
+{
+	out->events = collector->lifetimes.events;
+	out->lost = lost_records(collector);
+}
+
+static void agent_destroy(struct collector *collector)
+{
+	if (!collector)
+		return;
+	agent_detach(collector);
+	lifetimes_fini(&collector->lifetimes);
+	rings_fini(&collector->rings);
+	known_stacks_fini(&collector->known_stacks);
+	agent_arena_fini(&collector->memory);
+	free(collector);
+}
+
+const struct collector_ops collector_agent = {
+    .name = "agent",
+    .suits = agent_suits,
+    .create = agent_create,
+    .attach = agent_attach,
+    .spawn = agent_spawn,
+    .poll = agent_poll,
+    .learn_stack = agent_learn_stack,
+    .known_stacks = agent_known_stacks,
+    .complaint = agent_complaint,
+    .child_ended = agent_child_ended,
+    .child_stopped = agent_child_stopped,
+    .detach = agent_detach,
+    .stats = agent_stats,
+    .destroy = agent_destroy,
+};

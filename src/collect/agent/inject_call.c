@@ -1,0 +1,402 @@
+/*
+ * Owns what one stopped thread of the target does for us: system calls, and calls of functions of
+ * the image. All its registers and its signal mask come back; general registers are all that is
+ * used. Does not know what is called.
+ */
+#include "collect/agent/inject_parts.h"
+
+#include "os/remote.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+extern const uint8_t inject_code_start[], inject_code_end[];
+
+enum {
+	SYSCALL_STOP = SIGTRAP | 0x80,
+	FLAG_DIRECTION = 0x400,
+	FLAG_TRAP = 0x100,
+	STATE_WAITS = 1, /* the function has returned */
+	STATE_LEAVES = 2,
+	WAITS = 100, /* of 10 ms */
+	POLL_US = 50,
+	XSTATE_MAX = 16 * 1024,
+	RESTARTS_MIN = 512, /* the kernel's ERESTARTSYS, ... */
+	RESTARTS_MAX = 514,
+	RESTART_BLOCK = 516,
+};
+
+static const int64_t system_call_limit_ns = 2000000000;
+static const int64_t function_limit_ns = 5000000000;
+
+/* In the target; inject_code.S knows the first five. */
+struct control {
+	uint32_t state, pad;
+	int64_t result;
+	uint64_t waits;
+	uint64_t timeout[2];
+	uint64_t pad2[3];
+	ucontext_t context; /* what rt_sigreturn(2) restores */
+	char variable[INJECT_VARIABLE_MAX];
+	uint8_t xstate[XSTATE_MAX] __attribute__((aligned(64)));
+};
+
+_Static_assert(offsetof(struct control, result) == 8, "inject_code.S");
+_Static_assert(offsetof(struct control, waits) == 16, "inject_code.S");
+_Static_assert(offsetof(struct control, timeout) == 24, "inject_code.S");
+_Static_assert(offsetof(struct control, context) == 64, "inject_code.S");
+_Static_assert(sizeof(struct control) <= INJECT_CONTROL_BYTES, "room");
+
+uint64_t remote_code_bytes(void)
+{
+	return inject_code_end - inject_code_start;
+}
+
+const void *remote_code(void)
+{
+	return inject_code_start;
+}
+
+static int gone(const struct remote_call *call, struct error *error)
+{
+	return error_set(error, -ESRCH, "process %d ended", call->pid);
+}
+
+/* Faults of the agent's code must not reset the program's handlers, as they do while blocked. */
+static uint64_t mask_during_call(void)
+{
+	static const int open[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+	uint64_t mask = ~0ull;
+
+	for (size_t i = 0; i < sizeof(open) / sizeof(*open); i++)
+		mask &= ~(1ull << (open[i] - 1));
+	return mask;
+}
+
+int remote_begin(struct remote_call *call, pid_t pid, pid_t tid, struct error *error)
+{
+	uint64_t mask = mask_during_call();
+	uint64_t gadget = call->gadget;
+
+	*call = (struct remote_call){.pid = pid, .tid = tid, .gadget = gadget};
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &call->saved) < 0 ||
+	    ptrace(PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &call->mask) < 0 ||
+	    ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) < 0)
+		return errno == ESRCH
+			   ? gone(call, error)
+			   : error_set_errno(error, -errno,
+					     "cannot read the registers of thread %d", tid);
+	return 0;
+}
+
+enum stop_kind { STOP_SYSCALL, STOP_EVENT, STOP_FAULT, STOP_OTHER };
+
+/* *pass: the signal to go on with. Nearly all are blocked; of the others none is lost. */
+static enum stop_kind classify(struct remote_call *call, int stop, int *pass)
+{
+	int event = stop >> 8, signal = stop & 0x7f;
+	siginfo_t info = {0};
+
+	*pass = 0;
+	if (event == PTRACE_EVENT_STOP)
+		return STOP_EVENT;
+	if (!event && stop == SYSCALL_STOP)
+		return STOP_SYSCALL;
+	if (event)
+		return STOP_OTHER;
+	if (mask_during_call() & 1ull << (signal - 1)) {
+		*pass = signal; /* SIGSTOP */
+		return STOP_OTHER;
+	}
+	ptrace(PTRACE_GETSIGINFO, call->tid, NULL, &info);
+	if (info.si_code > 0)
+		return STOP_FAULT;
+	call->held |= 1u << signal;
+	return STOP_OTHER;
+}
+
+static int fault(const struct remote_call *call, int stop, struct error *error)
+{
+	struct user_regs_struct now = {0};
+
+	if ((stop & 0x7f) == SIGSYS)
+		return error_set(error, -EPERM,
+				 "a seccomp filter forbids process %d what the agent needs: use "
+				 "another collector",
+				 call->pid);
+	ptrace(PTRACE_GETREGS, call->tid, NULL, &now);
+	return error_set(error, -EFAULT, "the agent failed in process %d: %s at %#llx", call->pid,
+			 strsignal(stop & 0x7f), now.rip);
+}
+
+/* Goes on until a stop of `wanted`: 0 or a negative errno. */
+static int run_until(struct remote_call *call, int request, enum stop_kind wanted,
+		     struct error *error)
+{
+	int64_t deadline = inject_now_ns() + system_call_limit_ns;
+	int pass = 0;
+
+	for (;;) {
+		enum stop_kind kind;
+		int stop;
+
+		if (ptrace(request, call->tid, NULL, (void *)(intptr_t)pass) < 0)
+			return gone(call, error);
+		stop = thread_wait(call->tid, deadline);
+		if (stop < 0)
+			return gone(call, error);
+		if (!stop)
+			return error_set(error, -ETIMEDOUT,
+					 "thread %d of process %d does not go on", call->tid,
+					 call->pid);
+		kind = classify(call, stop, &pass);
+		if (kind == wanted)
+			return 0;
+		if (kind == STOP_FAULT)
+			return fault(call, stop, error);
+	}
+}
+
+int remote_settle(struct remote_call *call, struct error *error)
+{
+	int result;
+
+	ptrace(PTRACE_INTERRUPT, call->tid, NULL, NULL);
+	result = run_until(call, PTRACE_CONT, STOP_EVENT, error);
+	call->in_call = false;
+	return result;
+}
+
+int remote_system_call(struct remote_call *call, long number, const uint64_t args[6],
+		       int64_t *result, struct error *error)
+{
+	struct user_regs_struct registers = call->saved;
+	int code;
+
+	registers.rip = call->gadget;
+	registers.rax = number;
+	registers.orig_rax = -1;
+	registers.rdi = args[0];
+	registers.rsi = args[1];
+	registers.rdx = args[2];
+	registers.r10 = args[3];
+	registers.r8 = args[4];
+	registers.r9 = args[5];
+	registers.eflags &= ~(FLAG_DIRECTION | FLAG_TRAP);
+	if (ptrace(PTRACE_SETREGS, call->tid, NULL, &registers) < 0)
+		return gone(call, error);
+	code = run_until(call, PTRACE_SYSCALL, STOP_SYSCALL, error);
+	if (code < 0)
+		return code;
+	call->in_call = true;
+	code = run_until(call, PTRACE_SYSCALL, STOP_SYSCALL, error);
+	if (code < 0)
+		return code;
+	if (ptrace(PTRACE_GETREGS, call->tid, NULL, &registers) < 0)
+		return gone(call, error);
+	*result = registers.rax;
+	return 0;
+}
+
+/* The registers as the kernel would have set them to go on with an interrupted call. */
+static struct user_regs_struct restarted(const struct user_regs_struct *saved)
+{
+	struct user_regs_struct registers = *saved;
+	int64_t result = saved->rax;
+
+	if ((int64_t)saved->orig_rax < 0)
+		return registers;
+	if (-result >= RESTARTS_MIN && -result <= RESTARTS_MAX) {
+		registers.rax = saved->orig_rax;
+		registers.rip -= 2;
+	} else if (-result == RESTART_BLOCK) {
+		registers.rax = -EINTR; /* what restart_syscall(2) says after rt_sigreturn(2) */
+	}
+	return registers;
+}
+
+/* arch/x86/include/uapi/asm/sigcontext.h: struct _fpx_sw_bytes, at the end of the legacy area. */
+static bool fill_xstate(pid_t tid, struct control *control)
+{
+	enum { SOFTWARE_AT = 464, MAGIC1 = 0x46505853, MAGIC2 = 0x46505845 };
+	struct iovec vector = {control->xstate, sizeof(control->xstate) - sizeof(uint32_t)};
+	uint32_t software[6] = {MAGIC1}, magic2 = MAGIC2;
+
+	if (ptrace(PTRACE_GETREGSET, tid, (void *)0x202 /* NT_X86_XSTATE */, &vector) < 0 ||
+	    vector.iov_len < SOFTWARE_AT + sizeof(software))
+		return false;
+	software[1] = vector.iov_len + sizeof(magic2);
+	/* The kernel leaves the features that are there at the same place. */
+	memcpy(&software[2], control->xstate + SOFTWARE_AT, sizeof(uint64_t));
+	software[4] = vector.iov_len;
+	memcpy(control->xstate + SOFTWARE_AT, software, sizeof(software));
+	memcpy(control->xstate + vector.iov_len, &magic2, sizeof(magic2));
+	return true;
+}
+
+/* What brings the thread home if we do not: a signal frame, as rt_sigreturn(2) takes it. */
+static void fill_context(const struct remote_call *call, uint64_t at, struct control *control)
+{
+	struct user_regs_struct from = restarted(&call->saved);
+	ucontext_t *context = &control->context;
+	greg_t *to = context->uc_mcontext.gregs;
+
+	context->uc_stack.ss_flags = 0x100; /* invalid: sigaltstack(2) stays as it is */
+	to[REG_R8] = from.r8;
+	to[REG_R9] = from.r9;
+	to[REG_R10] = from.r10;
+	to[REG_R11] = from.r11;
+	to[REG_R12] = from.r12;
+	to[REG_R13] = from.r13;
+	to[REG_R14] = from.r14;
+	to[REG_R15] = from.r15;
+	to[REG_RDI] = from.rdi;
+	to[REG_RSI] = from.rsi;
+	to[REG_RBP] = from.rbp;
+	to[REG_RBX] = from.rbx;
+	to[REG_RDX] = from.rdx;
+	to[REG_RAX] = from.rax;
+	to[REG_RCX] = from.rcx;
+	to[REG_RSP] = from.rsp;
+	to[REG_RIP] = from.rip;
+	to[REG_EFL] = from.eflags;
+	to[REG_CSGSFS] = (from.cs & 0xffff) | (from.ss & 0xffff) << 48;
+	context->uc_flags = 2 | 4; /* UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */
+	memcpy(&context->uc_sigmask, &call->mask, sizeof(call->mask));
+	if (fill_xstate(call->tid, control)) {
+		context->uc_flags |= 1; /* UC_FP_XSTATE */
+		context->uc_mcontext.fpregs = (void *)(at + offsetof(struct control, xstate));
+	}
+}
+
+static int start_function(struct remote_call *call, uint64_t code, uint64_t at, uint64_t function,
+			  const char *argument, struct error *error)
+{
+	struct user_regs_struct registers = call->saved;
+	struct control *control = xcalloc(1, sizeof(*control));
+	size_t written;
+
+	control->waits = WAITS;
+	fill_context(call, at, control);
+	if (argument)
+		snprintf(control->variable, sizeof(control->variable), "%s", argument);
+	written = remote_write(call->tid, at, control, sizeof(*control));
+	free(control);
+	if (written != sizeof(*control))
+		return error_set(error, -EFAULT, "cannot write to the memory of process %d",
+				 call->pid);
+	registers.rip = code;
+	registers.orig_rax = -1;
+	registers.rax = 0;
+	registers.rbx = at;
+	registers.r12 = function;
+	registers.rdi = argument ? at + offsetof(struct control, variable) : 0;
+	registers.rbp = 0;
+	registers.rsp = at + INJECT_CONTROL_BYTES + INJECT_STACK_BYTES - 64;
+	registers.eflags &= ~(FLAG_DIRECTION | FLAG_TRAP);
+	if (ptrace(PTRACE_SETREGS, call->tid, NULL, &registers) < 0 ||
+	    ptrace(PTRACE_CONT, call->tid, NULL, NULL) < 0)
+		return gone(call, error);
+	call->in_call = false;
+	return 0;
+}
+
+static uint32_t read_state(const struct remote_call *call, uint64_t at)
+{
+	uint32_t state = 0;
+
+	remote_read(call->tid, at, &state, sizeof(state));
+	return state;
+}
+
+/* Until the function has returned (0), failed, or took too long. Then the thread stops. */
+static int await_function(struct remote_call *call, uint64_t at, struct error *error)
+{
+	int64_t deadline = inject_now_ns() + function_limit_ns;
+	int pass;
+
+	for (;;) {
+		int stop = thread_peek(call->tid);
+
+		if (stop < 0)
+			return gone(call, error);
+		if (stop && classify(call, stop, &pass) == STOP_FAULT)
+			return fault(call, stop, error);
+		if (stop)
+			ptrace(PTRACE_CONT, call->tid, NULL, (void *)(intptr_t)pass);
+		else if (read_state(call, at) || inject_now_ns() > deadline)
+			break;
+		else
+			usleep(POLL_US);
+	}
+	ptrace(PTRACE_INTERRUPT, call->tid, NULL, NULL);
+	return 0;
+}
+
+/* After an interrupt, of a thread that runs. */
+static int await_stop(struct remote_call *call, struct error *error)
+{
+	int64_t deadline = inject_now_ns() + system_call_limit_ns;
+	int stop, pass;
+
+	while ((stop = thread_wait(call->tid, deadline)) > 0) {
+		enum stop_kind kind = classify(call, stop, &pass);
+
+		if (kind == STOP_EVENT)
+			return 0;
+		if (kind == STOP_FAULT)
+			return fault(call, stop, error);
+		ptrace(PTRACE_CONT, call->tid, NULL, (void *)(intptr_t)pass);
+	}
+	return stop < 0 ? gone(call, error)
+			: error_set(error, -ETIMEDOUT, "thread %d of process %d does not stop",
+				    call->tid, call->pid);
+}
+
+int remote_function(struct remote_call *call, uint64_t code, uint64_t control, uint64_t function,
+		    const char *argument, int64_t *result, struct error *error)
+{
+	struct user_regs_struct now = {0};
+	uint32_t state;
+	int failed = start_function(call, code, control, function, argument, error);
+
+	if (!failed)
+		failed = await_function(call, control, error);
+	if (failed)
+		return failed;
+	failed = await_stop(call, error);
+	if (failed)
+		return failed;
+	state = read_state(call, control);
+	if (!state)
+		return error_set(error, -ETIMEDOUT,
+				 "the agent did not finish in process %d within five seconds",
+				 call->pid);
+	ptrace(PTRACE_GETREGS, call->tid, NULL, &now);
+	call->at_home = state == STATE_LEAVES && now.rip - code >= remote_code_bytes();
+	if (remote_read(call->tid, control + offsetof(struct control, result), result,
+			sizeof(*result)) != sizeof(*result))
+		return gone(call, error);
+	return 0;
+}
+
+void remote_end(struct remote_call *call)
+{
+	if (call->at_home)
+		return;
+	if (call->in_call)
+		remote_settle(call, NULL);
+	ptrace(PTRACE_SETREGS, call->tid, NULL, &call->saved);
+	ptrace(PTRACE_SETSIGMASK, call->tid, (void *)sizeof(call->mask), &call->mask);
+	for (int signal = 1; signal < 32; signal++)
+		if (call->held & 1u << signal)
+			syscall(SYS_tgkill, call->pid, call->tid, signal);
+}

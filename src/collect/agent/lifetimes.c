@@ -1,0 +1,350 @@
+/* Owns what becomes of each record, and the order in which processes begin. */
+#include "collect/agent/lifetimes_private.h"
+
+#include "base/alloc.h"
+#include "os/procfs.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { STRANGER_NS_MAX = 100000000 };
+
+void lifetimes_init(struct lifetimes *lifetimes, struct rings *rings,
+		    const struct collector_options *options, const char *agent_path)
+{
+	*lifetimes = (struct lifetimes){
+	    .rings = rings,
+	    .plan = options->plan,
+	    .agent_path = agent_path,
+	    .follow_children = options->follow_children,
+	};
+}
+
+void lifetimes_fini(struct lifetimes *lifetimes)
+{
+	map_each (entry, &lifetimes->processes) {
+		struct traced_process *process = (void *)(uintptr_t)entry->value;
+
+		if (process->pidfd >= 0)
+			close(process->pidfd);
+		free(process);
+	}
+	map_fini(&lifetimes->processes);
+	array_fini(&lifetimes->strangers);
+	array_fini(&lifetimes->pidfds);
+	*lifetimes = (struct lifetimes){0};
+}
+
+struct traced_process *lifetimes_find(const struct lifetimes *lifetimes, pid_t pid)
+{
+	return map_get_pointer(&lifetimes->processes, pid);
+}
+
+void lifetimes_emit(struct lifetimes *lifetimes, const struct event_header *event)
+{
+	lifetimes->events++;
+	lifetimes->batch++;
+	lifetimes->sink->receive(lifetimes->sink->context, event);
+}
+
+struct traced_process *lifetimes_add(struct lifetimes *lifetimes, pid_t pid)
+{
+	struct traced_process *process = xcalloc(1, sizeof(*process));
+
+	process->pid = pid;
+	process->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	map_put_pointer(&lifetimes->processes, pid, process);
+	return process;
+}
+
+void lifetimes_expect_exec(struct lifetimes *lifetimes, pid_t pid)
+{
+	struct traced_process *process = lifetimes_find(lifetimes, pid);
+
+	process->exec_ns = process->look_ns = rings_clock();
+	process->exec_tid = pid;
+}
+
+void lifetimes_forget_child(struct lifetimes *lifetimes)
+{
+	struct traced_process *process = lifetimes_find(lifetimes, lifetimes->child);
+
+	lifetimes->child = 0;
+	if (!process)
+		return;
+	map_remove(&lifetimes->processes, process->pid);
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	free(process);
+}
+
+bool lifetimes_go_on(const struct lifetimes *lifetimes)
+{
+	return lifetimes->processes.count || lifetimes->strangers.count;
+}
+
+/* ---- processes that nobody has announced ---- */
+
+bool lifetimes_may_read(void *context, int32_t pid)
+{
+	struct lifetimes *lifetimes = context;
+
+	if (lifetimes_find(lifetimes, pid))
+		return true;
+	array_each (stranger, &lifetimes->strangers)
+		if (stranger->pid == pid)
+			return false;
+	array_push(&lifetimes->strangers,
+		   (struct stranger){pid, rings_last_pass(lifetimes->rings)});
+	return false;
+}
+
+static void forget_stranger(struct lifetimes *lifetimes, pid_t pid)
+{
+	size_t kept = 0;
+
+	array_each (stranger, &lifetimes->strangers)
+		if (stranger->pid != pid)
+			lifetimes->strangers.data[kept++] = *stranger;
+	lifetimes->strangers.count = kept;
+}
+
+/* The child's own table, if it was told by now: as its parent's event wants it. */
+static void tell_child_fds(struct lifetimes *lifetimes, const struct event_fork *fork)
+{
+	const struct event_header *record = rings_peek(lifetimes->rings, fork->child_pid);
+	struct event_data *data;
+
+	if (!record || record->type != ARENA_CHILD)
+		return;
+	record = rings_peek_second(lifetimes->rings, fork->child_pid);
+	if (!record || record->type != EVENT_DATA ||
+	    ((const struct event_data *)record)->kind != EVENT_DATA_FDS)
+		return;
+	data = xmemdup(record, record->size);
+	data->header.pid = fork->header.pid;
+	data->header.tid = fork->header.tid;
+	data->header.time_ns = fork->header.time_ns;
+	lifetimes_emit(lifetimes, &data->header);
+	free(data);
+}
+
+void lifetimes_announce(struct lifetimes *lifetimes, struct event_fork *fork, bool made_up)
+{
+	struct traced_process *child;
+
+	forget_stranger(lifetimes, fork->child_pid);
+	child = lifetimes_add(lifetimes, fork->child_pid);
+	child->made_up = made_up;
+	tell_child_fds(lifetimes, fork);
+	lifetimes_emit(lifetimes, &fork->header);
+	rings_release(lifetimes->rings, fork->child_pid, fork->header.time_ns);
+}
+
+static void make_up_fork(struct lifetimes *lifetimes, pid_t parent, pid_t child, uint16_t flags,
+			 uint64_t time_ns)
+{
+	struct event_fork fork = {
+	    .header = {.size = sizeof(fork),
+		       .type = EVENT_FORK,
+		       .flags = flags,
+		       .time_ns = time_ns,
+		       .pid = parent,
+		       .tid = parent},
+	    .child_pid = child,
+	    .child_tid = child,
+	};
+
+	lifetimes_announce(lifetimes, &fork, true);
+}
+
+/* Its parent has not told of it: it is gone, or its record was lost. */
+static void accept_stranger(struct lifetimes *lifetimes, pid_t pid)
+{
+	const struct event_header *first = rings_peek(lifetimes->rings, pid);
+	struct procfs_status status;
+	pid_t parent = 0;
+
+	if (first && first->type == ARENA_CHILD)
+		parent = ((const struct arena_child *)first)->parent_pid;
+	else if (procfs_status(pid, &status, NULL) == 0)
+		parent = status.ppid;
+	if (!lifetimes->follow_children || pid == getpid()) {
+		forget_stranger(lifetimes, pid);
+		rings_ignore(lifetimes->rings, pid);
+	} else if (parent > 0 && parent != pid && lifetimes_find(lifetimes, parent)) {
+		make_up_fork(lifetimes, parent, pid, 0, rings_last_pass(lifetimes->rings));
+	} else {
+		forget_stranger(lifetimes, pid);
+		lifetimes_add(lifetimes, pid)->made_up = true;
+		rings_release(lifetimes->rings, pid, 0);
+	}
+}
+
+static void accept_strangers(struct lifetimes *lifetimes)
+{
+	uint64_t now_ns = rings_last_pass(lifetimes->rings);
+
+	for (size_t i = 0; i < lifetimes->strangers.count;) {
+		struct stranger stranger = lifetimes->strangers.data[i];
+
+		if (now_ns - stranger.since_ns < STRANGER_NS_MAX)
+			i++;
+		else
+			accept_stranger(lifetimes, stranger.pid);
+	}
+}
+
+/* ---- records ---- */
+
+static void receive_fork(struct lifetimes *lifetimes, struct event_fork *fork)
+{
+	struct traced_process *child = lifetimes_find(lifetimes, fork->child_pid);
+
+	if (fork->header.flags & EVENT_FORK_THREAD) {
+		lifetimes_emit(lifetimes, &fork->header);
+		return;
+	}
+	if (!lifetimes->follow_children || fork->child_pid <= 0 || fork->child_tid <= 0 ||
+	    fork->child_pid == fork->header.pid || fork->child_pid == getpid())
+		return;
+	/* The number may be that of one which has ended; or we knew before the parent did. */
+	if (child && !child->made_up && lifetimes_is_over(child)) {
+		lifetimes_end(lifetimes, child);
+		child = NULL;
+	}
+	if (child)
+		child->made_up = false;
+	else
+		lifetimes_announce(lifetimes, fork, false);
+}
+
+static void receive_data(struct lifetimes *lifetimes, struct traced_process *process,
+			 const struct event_data *data)
+{
+	if (data->kind == EVENT_DATA_FDS && process->drop) {
+		if (process->drop == LIFETIMES_DROP_FDS)
+			process->drop = LIFETIMES_KEEP;
+		return;
+	}
+	lifetimes_emit(lifetimes, &data->header);
+}
+
+static void receive_syscall(struct lifetimes *lifetimes, struct event_syscall *event)
+{
+	/* A number that was never told would lead outside of the session's table. */
+	if (event->known_stack &&
+	    !lifetimes->is_known_stack(lifetimes->context, event->known_stack)) {
+		event->known_stack = 0;
+		lifetimes->lost++;
+	}
+	lifetimes_emit(lifetimes, &event->header);
+}
+
+static void receive_event(struct lifetimes *lifetimes, struct traced_process *process,
+			  uint32_t slot, struct event_header *record)
+{
+	switch (record->type) {
+	case EVENT_SYSCALL:
+		receive_syscall(lifetimes, (struct event_syscall *)record);
+		break;
+	case EVENT_DATA:
+		receive_data(lifetimes, process, (const struct event_data *)record);
+		break;
+	case EVENT_FORK:
+		receive_fork(lifetimes, (struct event_fork *)record);
+		break;
+	case EVENT_EXEC:
+		if (process->drop != LIFETIMES_DROP_START)
+			lifetimes_exec(lifetimes, process, slot, (struct event_exec *)record);
+		break;
+	case EVENT_EXIT:
+		/* The end of a process is ours to tell. */
+		if (!(record->flags & EVENT_EXIT_PROCESS))
+			lifetimes_emit(lifetimes, record);
+		break;
+	case EVENT_MAP:
+		lifetimes_emit(lifetimes, record);
+		break;
+	case EVENT_LOST:
+		lifetimes->lost++;
+		break;
+	}
+}
+
+static void receive_arena_record(struct lifetimes *lifetimes, struct traced_process *process,
+				 struct event_header *record)
+{
+	switch (record->type) {
+	case ARENA_CHILD:
+		process->drop = LIFETIMES_DROP_FDS;
+		break;
+	case ARENA_WILL_EXEC:
+		process->exec_ns = process->look_ns = record->time_ns;
+		process->exec_tid = record->tid;
+		process->exec_looks = 0;
+		break;
+	case ARENA_EXEC_FAILED:
+		process->exec_ns = 0;
+		break;
+	case ARENA_WILL_EXIT:
+		process->status = ((const struct arena_number *)record)->value;
+		process->status_known = true;
+		break;
+	case ARENA_MAPS:
+		if (process->drop != LIFETIMES_DROP_START)
+			lifetimes_maps(lifetimes, process, (struct arena_text *)record);
+		break;
+	case ARENA_OFF:
+		lifetimes_off(lifetimes, process, (const struct arena_off *)record);
+		break;
+	case ARENA_READY:
+		if (process->drop == LIFETIMES_DROP_START)
+			process->drop = LIFETIMES_KEEP;
+		break;
+	}
+}
+
+void lifetimes_receive(void *context, uint32_t slot, struct event_header *record)
+{
+	struct lifetimes *lifetimes = context;
+	int32_t owner = lifetimes->rings->slots[slot].pid;
+	struct traced_process *process = lifetimes_find(lifetimes, record->pid);
+
+	/* A child that shares its parent's memory, and so its ring. */
+	if (!process) {
+		if (!lifetimes->follow_children || record->pid == getpid())
+			return;
+		make_up_fork(lifetimes, owner, record->pid, EVENT_FORK_VM, record->time_ns);
+		process = lifetimes_find(lifetimes, record->pid);
+	}
+	if (process->drop == LIFETIMES_DROP_FDS && record->type != EVENT_DATA &&
+	    record->type != ARENA_CHILD)
+		process->drop = LIFETIMES_KEEP;
+	if (record->type < ARENA_PAD)
+		receive_event(lifetimes, process, slot, record);
+	else
+		receive_arena_record(lifetimes, process, record);
+}
+
+void lifetimes_settle(struct lifetimes *lifetimes)
+{
+	ARRAY(struct traced_process *) due = {0};
+	uint64_t now_ns = rings_last_pass(lifetimes->rings);
+
+	map_each (entry, &lifetimes->processes) {
+		struct traced_process *process = (void *)(uintptr_t)entry->value;
+
+		if ((process->ended && process->ended_ns <= now_ns) || process->exec_ns)
+			array_push(&due, process);
+	}
+	array_each (process, &due) {
+		if ((*process)->ended && (*process)->ended_ns <= now_ns)
+			lifetimes_end(lifetimes, *process);
+		else
+			lifetimes_look_at_exec(lifetimes, *process);
+	}
+	array_fini(&due);
+	accept_strangers(lifetimes);
+}

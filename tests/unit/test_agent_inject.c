@@ -1,0 +1,512 @@
+/*
+ * collect/agent/inject: an agent that only tells that it was there comes to programs that run, and
+ * goes. They check themselves that they do not notice (inject_target.c).
+ */
+#include "inject_target.h"
+
+#include "collect/agent/inject.h"
+#include "collect/start.h"
+#include "os/procfs.h"
+#include "os/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { PATIENCE_MS = 60000 };
+
+static char *const programs[] = {HTRACE_TEST_TARGET, HTRACE_TEST_TARGET_STATIC,
+				 HTRACE_TEST_TARGET_STATIC_PIE};
+static const char *const agent = HTRACE_TEST_AGENT, *const agent_other = HTRACE_TEST_AGENT_OTHER;
+
+struct target {
+	struct target_shared *shared;
+	int fd;
+	pid_t pid;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
+#define wait_for(condition)                                                                        \
+	do {                                                                                       \
+		int64_t wait_end = now_ms() + PATIENCE_MS;                                         \
+		while (!(condition)) {                                                             \
+			assert_true(now_ms() < wait_end);                                          \
+			usleep(500);                                                               \
+		}                                                                                  \
+	} while (0)
+
+static struct target target_new(void)
+{
+	struct target target = {.fd = memfd_create("target", 0)};
+
+	assert_true(target.fd >= 0);
+	assert_int_equal(ftruncate(target.fd, TARGET_SHARED_BYTES), 0);
+	target.shared =
+	    mmap(NULL, TARGET_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, target.fd, 0);
+	assert_ptr_not_equal(target.shared, MAP_FAILED);
+	return target;
+}
+
+static struct target target_start(char *program, const char *mode)
+{
+	struct target target = target_new();
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", target.fd);
+	target.pid = fork();
+	assert_true(target.pid >= 0);
+	if (target.pid == 0) {
+		execl(program, program, number, mode, NULL);
+		_exit(99);
+	}
+	wait_for(target.shared->ready);
+	return target;
+}
+
+static void target_free(struct target *target)
+{
+	munmap(target->shared, TARGET_SHARED_BYTES);
+	close(target->fd);
+}
+
+static void target_end(struct target *target)
+{
+	int status;
+
+	target->shared->stop = 1;
+	assert_int_equal(waitpid(target->pid, &status, 0), target->pid);
+	if (status != TARGET_EXIT << 8)
+		print_message("status %x, %u wrong, line %u, errno %u, sent %lu received %lu\n",
+			      status, target->shared->wrong, target->shared->wrong_line,
+			      target->shared->wrong_errno, target->shared->sent,
+			      target->shared->received);
+	assert_int_equal(status, TARGET_EXIT << 8);
+	target_free(target);
+}
+
+static void target_kill(struct target *target)
+{
+	kill(target->pid, SIGKILL);
+	assert_int_equal(waitpid(target->pid, NULL, 0), target->pid);
+	target_free(target);
+}
+
+/* Every kind of thread that is there gets on with it. */
+static void assert_works(struct target *target)
+{
+	for (int kind = 0; kind < TARGET_KINDS; kind++) {
+		uint32_t before = target->shared->rounds[kind];
+
+		if (before)
+			wait_for(target->shared->rounds[kind] > before + 1);
+	}
+}
+
+static int inject(const struct target *target, int64_t value, struct injected *injected,
+		  struct error *error)
+{
+	char variable[64];
+	int result;
+
+	snprintf(variable, sizeof(variable), "%ld:%lu", value, target->shared->agent_address);
+	result = agent_inject(target->pid, agent, variable, injected, error);
+	return result;
+}
+
+static void assert_injected(const struct target *target, int64_t value, struct injected *injected)
+{
+	struct error error = {0};
+	int result = inject(target, value, injected, &error);
+
+	if (result < 0)
+		print_message("inject: %s\n", error.message);
+	assert_int_equal(result, value);
+	assert_int_equal(target->shared->agent[0], value);
+}
+
+static void assert_withdrawn(const struct target *target, struct injected *injected)
+{
+	struct error error = {0};
+	int result = agent_withdraw(injected, &error);
+
+	if (result < 0)
+		print_message("withdraw: %s\n", error.message);
+	assert_int_equal(result, 0);
+	assert_int_equal(target->shared->agent[0], -1);
+}
+
+/* The mappings that are executable and no file's: those that the injection makes. */
+static int count_image(void *context, const struct procfs_mapping *mapping)
+{
+	if (mapping->executable && !mapping->inode && !*mapping->path)
+		++*(int *)context;
+	return 0;
+}
+
+static int count_images(pid_t pid)
+{
+	int count = 0;
+
+	procfs_maps(pid, count_image, &count, NULL);
+	return count;
+}
+
+static char state_of(pid_t tid)
+{
+	char path[64], line[128], found = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "State: %c", &found);
+	fclose(file);
+	return found;
+}
+
+static void come_and_go(char *program, const char *mode, int cycles)
+{
+	struct target target = target_start(program, mode);
+	uint64_t worst = 0, sum = 0, base = 0;
+	struct injected injected;
+	struct procfs_fds tids;
+	int images = 0;
+
+	assert_int_equal(procfs_threads(target.pid, &tids, NULL), 0);
+	for (int cycle = 1; cycle <= cycles; cycle++) {
+		assert_injected(&target, cycle, &injected);
+		assert_int_equal(target.shared->agent[1], cycle);
+		worst = injected.stopped_ns > worst ? injected.stopped_ns : worst;
+		sum += injected.stopped_ns;
+		if (cycle == 1) {
+			base = injected.base;
+			images = count_images(target.pid);
+			print_message("first: stood %.2f ms\n", injected.stopped_ns * 1e-6);
+		}
+		assert_int_equal(injected.base, base);
+		if (cycle % 10 == 0)
+			assert_works(&target);
+		assert_withdrawn(&target, &injected);
+		worst = injected.stopped_ns > worst ? injected.stopped_ns : worst;
+		sum += injected.stopped_ns;
+	}
+	assert_int_equal(count_images(target.pid), images);
+	print_message("%zu threads stood %.2f ms, at most %.2f ms\n", tids.numbers.count,
+		      sum * 1e-6 / (2 * cycles), worst * 1e-6);
+	array_fini(&tids.numbers);
+	assert_works(&target);
+	target_end(&target);
+}
+
+static void test_many_threads(void **state)
+{
+	come_and_go(programs[0], "threads", 100);
+}
+
+static void test_static(void **state)
+{
+	come_and_go(programs[1], "threads", 10);
+	come_and_go(programs[1], "few", 10);
+	come_and_go(programs[2], "few", 10);
+}
+
+/* Another build of the agent gets an image of its own, the first is still found. */
+static void test_other_agent(void **state)
+{
+	struct target target = target_start(programs[0], "few");
+	struct injected first, other, again;
+	struct error error;
+	char variable[64];
+
+	assert_injected(&target, 5, &first);
+	assert_withdrawn(&target, &first);
+	snprintf(variable, sizeof(variable), "6:%lu", target.shared->agent_address);
+	assert_int_equal(agent_inject(target.pid, agent_other, variable, &other, &error), 6);
+	assert_int_equal(target.shared->agent[1], 1);
+	assert_true(other.base != first.base);
+	assert_withdrawn(&target, &other);
+	assert_injected(&target, 7, &again);
+	assert_int_equal(again.base, first.base);
+	assert_int_equal(target.shared->agent[1], 2);
+	target_end(&target);
+}
+
+static void test_stopped_target(void **state)
+{
+	struct target target = target_start(programs[0], "few");
+	struct injected injected;
+	uint32_t rounds;
+
+	kill(target.pid, SIGSTOP);
+	wait_for(state_of(target.pid) == 'T');
+	rounds = target.shared->rounds[5];
+	assert_injected(&target, 3, &injected);
+	wait_for(state_of(target.pid) == 'T');
+	assert_withdrawn(&target, &injected);
+	wait_for(state_of(target.pid) == 'T');
+	assert_int_equal(target.shared->rounds[5], rounds);
+	kill(target.pid, SIGCONT);
+	assert_works(&target);
+	target_end(&target);
+}
+
+struct killer {
+	pid_t pid;
+	unsigned delay_us;
+};
+
+static void *kill_later(void *context)
+{
+	struct killer *killer = context;
+
+	usleep(killer->delay_us);
+	kill(killer->pid, SIGKILL);
+	return NULL;
+}
+
+static unsigned random_seed(void)
+{
+	const char *given = getenv("HTRACE_TEST_SEED");
+	unsigned seed = given ? strtoul(given, NULL, 10) : (unsigned)time(NULL);
+
+	print_message("HTRACE_TEST_SEED=%u\n", seed);
+	return seed;
+}
+
+static void test_killed_target(void **state)
+{
+	unsigned seed = random_seed();
+	int counts[2] = {0};
+
+	for (int round = 0; round < 100; round++) {
+		struct target target = target_start(programs[round % 3], "few");
+		struct killer killer = {target.pid, rand_r(&seed) % 8000};
+		struct injected injected;
+		struct error error = {0};
+		pthread_t thread;
+		int status, result, times = 0;
+
+		pthread_create(&thread, NULL, kill_later, &killer);
+		do {
+			result = inject(&target, 9, &injected, &error);
+			if (result >= 0) {
+				assert_int_equal(agent_withdraw(&injected, &error), 0);
+				times++;
+			}
+		} while (result >= 0);
+		if (result != -ESRCH)
+			print_message("%s\n", error.message);
+		assert_int_equal(result, -ESRCH);
+		counts[times > 0]++;
+		pthread_join(thread, NULL);
+		assert_int_equal(waitpid(target.pid, &status, 0), target.pid);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		target_free(&target);
+	}
+	print_message("killed during the first coming: %d, later: %d\n", counts[0], counts[1]);
+}
+
+/* Whoever injects may be killed at any moment. */
+static void test_killed_injector(void **state)
+{
+	struct target target = target_start(programs[0], "threads");
+	unsigned seed = random_seed();
+	struct injected injected;
+
+	for (int round = 0; round < 60; round++) {
+		pid_t injector = fork();
+
+		if (injector == 0) {
+			struct error error;
+
+			for (;;)
+				if (inject(&target, 1, &injected, &error) >= 0)
+					agent_withdraw(&injected, &error);
+		}
+		usleep(rand_r(&seed) % 30000);
+		kill(injector, SIGKILL);
+		assert_int_equal(waitpid(injector, NULL, 0), injector);
+		if (round % 10 == 9)
+			assert_works(&target);
+	}
+	assert_injected(&target, 4, &injected);
+	assert_withdrawn(&target, &injected);
+	assert_works(&target);
+	target_end(&target);
+}
+
+static void test_traced_by_another(void **state)
+{
+	struct target target = target_start(programs[0], "few");
+	struct injected injected;
+	struct error error = {0};
+	char expected[64];
+	int pipe_fds[2];
+	char word;
+	pid_t other;
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	other = fork();
+	if (other == 0) {
+		word = ptrace(PTRACE_SEIZE, target.pid, NULL, NULL) == 0;
+		(void)!write(pipe_fds[1], &word, 1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(pipe_fds[0], &word, 1), 1);
+	assert_int_equal(word, 1);
+	assert_int_equal(inject(&target, 1, &injected, &error), -EPERM);
+	snprintf(expected, sizeof(expected), "already traced by process %d", other);
+	assert_non_null(strstr(error.message, expected));
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	assert_injected(&target, 2, &injected);
+	target_end(&target);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+/* What the agent does wrong does not harm. */
+static void test_bad_agent(void **state)
+{
+	struct target target = target_start(programs[0], "threads");
+	struct injected injected;
+	struct error error = {0};
+
+	assert_int_equal(agent_inject(target.pid, agent, "fault", &injected, &error), -EFAULT);
+	assert_non_null(strstr(error.message, "Segmentation fault"));
+	assert_works(&target);
+	assert_int_equal(agent_inject(target.pid, agent, "no", &injected, &error), -ENOENT);
+	assert_works(&target);
+	assert_int_equal(agent_inject(target.pid, agent, "hang", &injected, &error), -ETIMEDOUT);
+	assert_works(&target);
+	assert_int_equal(agent_inject(target.pid, programs[0], "1:0", &injected, &error), -ENOEXEC);
+	assert_int_equal(agent_inject(target.pid, "/nowhere", "1:0", &injected, &error), -ENOENT);
+	assert_injected(&target, 8, &injected);
+	assert_withdrawn(&target, &injected);
+	assert_works(&target);
+	target_end(&target);
+}
+
+/* A thread that waits for its vfork child cannot be stopped, and the child runs in our memory. */
+static void test_vfork(void **state)
+{
+	struct target target = target_start(programs[0], "vfork");
+	struct injected injected;
+	struct error error = {0};
+
+	wait_for(target.shared->vforked);
+	assert_int_equal(inject(&target, 1, &injected, &error), -EBUSY);
+	assert_non_null(strstr(error.message, "does not stop"));
+	assert_works(&target);
+	target_end(&target);
+}
+
+static void test_gone(void **state)
+{
+	struct target target = target_start(programs[0], "few");
+	struct injected injected;
+	struct error error = {0};
+
+	assert_injected(&target, 1, &injected);
+	target_kill(&target);
+	assert_int_equal(agent_withdraw(&injected, &error), 0);
+	assert_int_equal(agent_inject(target.pid, agent, "1:0", &injected, &error), -ESRCH);
+	assert_int_equal(agent_inject(getpid(), agent, "1:0", &injected, &error), -EINVAL);
+}
+
+struct starting {
+	struct agent_start *start;
+	const char *variable;
+};
+
+static int start_ready(void *context, pid_t pid, struct error *error)
+{
+	struct starting *starting = context;
+
+	starting->start = agent_start_begin(pid, agent, starting->variable, error);
+	return starting->start ? 0 : error->code;
+}
+
+static void start_one(char *program)
+{
+	struct target target = target_new();
+	struct starting starting = {.variable = "11:0"};
+	struct injected injected;
+	struct error error = {0};
+	char number[16];
+	char *argv[] = {program, number, (char *)"few", NULL}, *envp[] = {NULL};
+	struct spawn spawn = {program, argv, envp};
+	int result;
+
+	snprintf(number, sizeof(number), "%d", target.fd);
+	assert_int_equal(start_program(&spawn, start_ready, &starting, &target.pid, &error), 0);
+	result = agent_start_end(starting.start, &injected, &error);
+	if (result < 0)
+		print_message("%s\n", error.message);
+	assert_int_equal(result, 11);
+	print_message("%s: stood %.2f ms\n", strrchr(program, '/') + 1, injected.stopped_ns * 1e-6);
+	wait_for(target.shared->ready);
+	assert_injected(&target, 12, &injected);
+	assert_int_equal(target.shared->agent[1], 2); /* the same image */
+	assert_works(&target);
+	target_end(&target);
+}
+
+static void test_start(void **state)
+{
+	struct starting starting = {.variable = "1:0"};
+	char *argv[] = {(char *)"/nowhere", NULL}, *envp[] = {NULL};
+	struct spawn spawn = {argv[0], argv, envp};
+	struct injected injected;
+	struct error error = {0};
+	pid_t pid;
+
+	for (int round = 0; round < 5; round++)
+		for (int i = 0; i < 3; i++)
+			start_one(programs[i]);
+	assert_int_equal(start_program(&spawn, start_ready, &starting, &pid, &error), -ENOENT);
+	assert_int_equal(agent_start_end(starting.start, &injected, &error), -ESRCH);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_many_threads),
+	    cmocka_unit_test(test_static),
+	    cmocka_unit_test(test_other_agent),
+	    cmocka_unit_test(test_stopped_target),
+	    cmocka_unit_test(test_killed_target),
+	    cmocka_unit_test(test_killed_injector),
+	    cmocka_unit_test(test_traced_by_another),
+	    cmocka_unit_test(test_bad_agent),
+	    cmocka_unit_test(test_vfork),
+	    cmocka_unit_test(test_gone),
+	    cmocka_unit_test(test_start),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
