@@ -62,7 +62,8 @@ static bool on_alternative_stack(void)
  * complete, and that the reader would wait for. Whoever runs above the frame that reserved it
  * proves that.
  */
-static void close_abandoned(struct agent_thread *thread, uint64_t head, uint64_t tail, uint64_t sp)
+static __attribute__((noinline)) void close_abandoned(struct agent_thread *thread, uint64_t head,
+						      uint64_t tail, uint64_t sp)
 {
 	struct event_header *record =
 	    (void *)(thread->ring + (thread->open_at & (thread->ring_bytes - 1)));
@@ -80,11 +81,11 @@ static void close_abandoned(struct agent_thread *thread, uint64_t head, uint64_t
 	thread->open_bytes = 0;
 }
 
-/* The outermost one is remembered: what interrupts it is done before it. */
+/* The outermost one is remembered: what interrupts it is done before it. `at` is not ours yet. */
 static void note_open(struct agent_thread *thread, uint64_t at, uint64_t skipped, uint32_t bytes,
 		      uint64_t sp)
 {
-	if (thread->open_bytes && thread->open_sp > sp)
+	if (thread->open_bytes && thread->open_sp > sp && thread->open_at < at)
 		return;
 	thread->open_at = at;
 	thread->open_skipped = (uint32_t)skipped;
@@ -115,8 +116,11 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 			note_open(thread, head + skipped, skipped, bytes, sp);
 		/* Taken before the place: whoever comes in between makes us take both again. */
 		now = clock_now_ns();
-		if (!exchange(&slot->head, &head, head + skipped + bytes))
+		if (!exchange(&slot->head, &head, head + skipped + bytes)) {
+			if (thread->open_sp == sp)
+				thread->open_bytes = 0;
 			continue;
+		}
 		if (skipped)
 			ring_cancel(thread->ring + at, (uint32_t)skipped);
 		record = (void *)(thread->ring + (skipped ? 0 : at));
