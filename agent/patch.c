@@ -18,14 +18,14 @@ enum { TEXT = PROT_READ | PROT_EXEC, RANGES_MAX = 64 };
 struct patching {
 	uint64_t start, end;
 	uint32_t old_stubs; /* there before it, that may be used again */
+	uint32_t next_old;  /* which most likely is the next */
 	uint32_t sites;
-	uint64_t low, high; /* addresses that will be written to */
 	bool far;
 };
 
-/* What patch_mapping() has written to, one piece of text each. */
+/* A mapping that patch_mapping() has written to. */
 struct range {
-	uint64_t low, high;
+	uint64_t start, end;
 };
 
 static struct range ranges[RANGES_MAX];
@@ -61,23 +61,20 @@ static void text_write(uint64_t at, uint64_t value)
 /* `current` with the stub's bytes of it replaced. */
 static uint64_t with_original(const struct stub *stub, uint64_t current)
 {
-	memcpy(&current, stub->original, stub->bytes);
-	return current;
+	uint64_t mask = (1ull << stub->bytes * 8) - 1;
+
+	return (current & ~mask) | (stub->original & mask);
 }
 
+/* jmp rel32, and a nop where six bytes are replaced. */
 static uint64_t with_jump(const struct stub *stub, uint64_t current)
 {
-	uint8_t bytes[8];
+	uint64_t mask = (1ull << stub->bytes * 8) - 1;
 	uint64_t target = (uint64_t)stubs[stub - table] + stub->entry;
-	int32_t relative = (int32_t)(target - (stub->at + STUB_JUMP));
+	uint32_t relative = (uint32_t)(target - (stub->at + STUB_JUMP));
+	uint64_t jump = 0xe9 | (uint64_t)relative << 8 | 0x90ull << 40;
 
-	memcpy(bytes, &current, sizeof(bytes));
-	bytes[0] = 0xe9;
-	memcpy(bytes + 1, &relative, sizeof(relative));
-	if (stub->bytes > STUB_JUMP)
-		bytes[5] = 0x90;
-	memcpy(&current, bytes, sizeof(bytes));
-	return current;
+	return (current & ~mask) | (jump & mask);
 }
 
 /* Does every stub reach all of the text by a jump, and back? */
@@ -100,11 +97,15 @@ static bool stub_is_same(const struct stub *a, const struct stub *b)
 }
 
 /* The stub like that which there is already, or else a new one; NULL: the table is full. */
-static struct stub *stub_get(const struct patching *patching, const struct stub *wanted)
+static struct stub *stub_get(struct patching *patching, const struct stub *wanted)
 {
-	for (uint32_t i = 0; i < patching->old_stubs; i++) {
-		if (stub_is_same(&table[i], wanted))
+	for (uint32_t n = 0; n < patching->old_stubs; n++) {
+		uint32_t i = (patching->next_old + n) % patching->old_stubs;
+
+		if (stub_is_same(&table[i], wanted)) {
+			patching->next_old = i + 1;
 			return &table[i];
+		}
 	}
 	if (table_n == STUBS_N)
 		return NULL;
@@ -114,6 +115,8 @@ static struct stub *stub_get(const struct patching *patching, const struct stub 
 
 static bool is_patched(uint64_t at)
 {
+	if (*(const uint8_t *)at != 0xe9)
+		return false;
 	for (uint32_t i = 0; i < table_n; i++) {
 		if (table[i].placed && table[i].at == at)
 			return true;
@@ -121,7 +124,7 @@ static bool is_patched(uint64_t at)
 	return false;
 }
 
-static struct stub *stub_for(const struct patching *patching, const struct site *site,
+static struct stub *stub_for(struct patching *patching, const struct site *site,
 			     enum stub_kind kind, uint8_t filter, uint16_t number)
 {
 	uint64_t ip = patching->start + site->behind;
@@ -134,9 +137,8 @@ static struct stub *stub_for(const struct patching *patching, const struct site 
 	    .bytes = kind == STUB_AFTER ? site->compare_bytes : site->set_bytes,
 	    .between_bytes = kind == STUB_AFTER ? 0 : site->between_bytes,
 	};
-	uint64_t bytes = text_read(wanted.at);
 
-	memcpy(wanted.original, &bytes, sizeof(bytes));
+	wanted.original = text_read(wanted.at);
 	return stub_get(patching, &wanted);
 }
 
@@ -173,13 +175,8 @@ static void want(struct patching *patching, struct stub *const *wanted, uint32_t
 			return;
 		}
 	}
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n; i++)
 		wanted[i]->wanted = true;
-		if (wanted[i]->at < patching->low)
-			patching->low = wanted[i]->at;
-		if (wanted[i]->at + 8 > patching->high)
-			patching->high = wanted[i]->at + 8;
-	}
 	patching->sites += n > 0;
 }
 
@@ -317,7 +314,8 @@ static int write_jumps(const struct patching *patching)
 
 	if (!patching->sites)
 		return 0;
-	error = protect(patching->low, patching->high, TEXT | PROT_WRITE);
+	/* All of it: what is written to in part stays in pieces for good. */
+	error = protect(patching->start, patching->end, TEXT | PROT_WRITE);
 	if (error)
 		return (int)error;
 	for (uint32_t i = 0; i < table_n; i++) {
@@ -329,9 +327,9 @@ static int write_jumps(const struct patching *patching)
 		stub->wanted = false;
 		stub->placed = true;
 	}
-	protect(patching->low, patching->high, TEXT);
+	protect(patching->start, patching->end, TEXT);
 	if (ranges_n < RANGES_MAX) /* else patch_restore() goes page by page */
-		ranges[ranges_n++] = (struct range){patching->low, patching->high};
+		ranges[ranges_n++] = (struct range){patching->start, patching->end};
 	return 0;
 }
 
@@ -356,7 +354,7 @@ static bool rcx_is_kept(void)
 int patch_mapping(uint64_t start, uint64_t end, uint64_t file_offset, const struct arena_file *file,
 		  uint32_t *reason)
 {
-	struct patching patching = {start, end, .old_stubs = table_n, .low = UINT64_MAX};
+	struct patching patching = {start, end, .old_stubs = table_n};
 	int error;
 
 	if (start < (uint64_t)stubs + sizeof(stubs) && end > (uint64_t)stubs)
@@ -388,7 +386,7 @@ static bool jumps_are_there(const struct range *range)
 	for (uint32_t i = 0; i < table_n; i++) {
 		uint64_t current;
 
-		if (table[i].placed && table[i].at >= range->low && table[i].at < range->high &&
+		if (table[i].placed && table[i].at >= range->start && table[i].at < range->end &&
 		    !jump_is_there(&table[i], &current))
 			return false;
 	}
@@ -420,7 +418,7 @@ int patch_restore(void)
 
 	for (uint32_t i = 0; i < ranges_n; i++) {
 		if (jumps_are_there(&ranges[i]))
-			restore_range(ranges[i].low, ranges[i].high);
+			restore_range(ranges[i].start, ranges[i].end);
 	}
 	ranges_n = 0;
 	/* What is left: of text that is gone, or gone in part. */
