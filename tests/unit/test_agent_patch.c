@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,6 +29,11 @@
 #include <unistd.h>
 #include <unwind.h>
 #include <cmocka.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE              65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
 
 struct text {
 	uint64_t start, end, offset;
@@ -602,6 +608,25 @@ static void test_gone(void **state)
 	probe_plan = saved;
 }
 
+/* Where text may not be made writable, nothing happens. */
+static void test_denied(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0)
+			_exit(77);
+		if (patch() != -EACCES || reason != ARENA_OFF_PROTECT || bytes_changed())
+			_exit(1);
+		_exit(close(dup(1)) == 0 && probe_restore() == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status == 77 << 8)
+		skip(); /* a kernel before 6.3 */
+	assert_int_equal(status, 0);
+}
+
 enum { HAMMERS = 2, ROUNDS = 100 };
 
 static volatile bool pausing, stopping;
@@ -706,6 +731,7 @@ int main(void)
 	    cmocka_unit_test(test_own_sites),
 	    cmocka_unit_test(test_known_sites),
 	    cmocka_unit_test(test_gone),
+	    cmocka_unit_test(test_denied),
 	    cmocka_unit_test_setup_teardown(test_values, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_filters, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_any_number, patch_begin, patch_end),
