@@ -239,7 +239,7 @@ static void test_any_number(void **state)
 		    calls_of(from, SYS_memfd_create, true, &call) ? call.args[0] : 0);
 	assert_int_equal(ftruncate(copy, 8192), 0);
 	from = probe_calls_n;
-	page = (void *)syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE, copy, 4096);
+	page = (void *)syscall(SYS_mmap, NULL, 4096L, PROT_READ, MAP_PRIVATE, copy, 4096L);
 	assert_ptr_not_equal(page, MAP_FAILED);
 	assert_int_equal(calls_of(from, SYS_mmap, false, &call), 1);
 	assert_int_equal(call.args[5], 4096);
@@ -365,7 +365,7 @@ static long (*volatile may_throw)(long, ...) = syscall;
 
 static __attribute__((noinline)) void wait_somehow(void)
 {
-	__attribute__((cleanup(clean))) int value = 1;
+	__attribute__((cleanup(clean), unused)) int value = 1;
 	char byte;
 
 	if (how == 0)
@@ -443,7 +443,7 @@ static void unwind_here(bool after)
 		unwound |= after ? 2 : 1;
 }
 
-static __attribute__((noinline, noclone)) void calls_something(int what)
+static __attribute__((noinline)) void calls_something(int what)
 {
 	int fds[2];
 
