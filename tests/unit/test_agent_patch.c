@@ -5,6 +5,7 @@
  */
 #include "agent_patch/probe.h"
 
+#include "event/site_search.h"
 #include "model/fd_syscalls.h"
 
 #include <elf.h>
@@ -22,10 +23,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
 #include <cmocka.h>
@@ -477,6 +480,139 @@ static void test_unwind(void **state)
 	}
 }
 
+static struct arena_file known[2];
+static volatile uint32_t steps, steps_in_stubs, steps_lost;
+static uint64_t lost_ip;
+static volatile bool toggling, is_patched;
+
+static int patch_known(void)
+{
+	int sum = 0;
+
+	for (int i = 0; i < 2; i++) {
+		int n =
+		    probe_patch(texts[i].start, texts[i].end, texts[i].offset, &known[i], &reason);
+
+		if (n < 0)
+			return n;
+		sum += n;
+	}
+	return sum;
+}
+
+static void sites_learn(void)
+{
+	for (int i = 0; i < 2; i++) {
+		size_t from = 0;
+		struct site site;
+
+		known[i].sites_n = 0;
+		while ((from = site_next((const uint8_t *)texts[i].start,
+					 texts[i].end - texts[i].start, from, &probe_plan, &site)))
+			known[i].sites[known[i].sites_n++] = (struct arena_site){
+			    (uint32_t)(texts[i].offset + site.at), site.number, site.kind};
+	}
+}
+
+static _Unwind_Reason_Code find_caller(struct _Unwind_Context *context, void *arg)
+{
+	uint64_t ip = _Unwind_GetIP(context);
+
+	*(bool *)arg |= ip >= caller_start && ip < caller_end;
+	return _URC_NO_REASON;
+}
+
+/* After every single instruction: unwinds from there, or changes the text around it. */
+static void on_step(int number, siginfo_t *info, void *context)
+{
+	uint64_t ip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	bool found = false;
+
+	steps++;
+	steps_in_stubs += probe_is_stub(ip);
+	if (toggling) {
+		if (is_patched ? probe_restore() != 0 : patch_known() <= 60)
+			steps_lost++;
+		is_patched = !is_patched;
+		return;
+	}
+	_Unwind_Backtrace(find_caller, &found);
+	if (!found && !steps_lost++)
+		lost_ip = ip;
+}
+
+static __attribute__((noinline)) void calls_stepping(void)
+{
+	int bad, fd, copy;
+	sigset_t set;
+	char byte;
+
+	sigemptyset(&set);
+	__asm__ volatile(
+	    "lea -128(%%rsp),%%rsp; pushfq; orl $0x100,(%%rsp); popfq; lea 128(%%rsp),%%rsp"
+	    :
+	    :
+	    : "memory", "cc");
+	fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	copy = dup(fd);
+	bad = read(copy, &byte, 1) != 1;
+	bad += close(copy) != 0;
+	bad += close(copy) != -1;
+	bad += read(copy, &byte, 1) != -1;
+	copy = (int)syscall(SYS_dup, fd);
+	bad += syscall(SYS_close, copy) != 0;
+	bad += syscall(SYS_getpid) <= 0;
+	copy = signalfd(-1, &set, SFD_CLOEXEC);
+	bad += close(copy) != 0 || close(fd) != 0;
+	if (fork() == 0)
+		_exit(0);
+	__asm__ volatile(
+	    "lea -128(%%rsp),%%rsp; pushfq; andl $~0x100,(%%rsp); popfq; lea 128(%%rsp),%%rsp"
+	    :
+	    :
+	    : "memory", "cc");
+	assert_int_equal(bad, 0);
+	assert_true(fd >= 0 && copy >= 0);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+static void step_through(bool toggle)
+{
+	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO}, old;
+
+	toggling = toggle;
+	steps = steps_in_stubs = steps_lost = 0;
+	caller_start = (uint64_t)calls_stepping;
+	caller_end = caller_start + 1000;
+	calls_something(0); /* binds what is bound lazily */
+	sigaction(SIGTRAP, &action, &old);
+	calls_stepping();
+	sigaction(SIGTRAP, &old, NULL);
+	printf("%u steps, %u of them in stubs\n", steps, steps_in_stubs);
+	if (steps_lost)
+		fail_msg("%u steps went wrong, first at %#" PRIx64, steps_lost, lost_ip);
+	assert_true(steps > 300);
+}
+
+/* From every instruction of libc, stubs and hooks an unwinder finds back. */
+static void test_unwind_steps(void **state)
+{
+	step_through(false);
+	assert_true(steps_in_stubs > 60);
+}
+
+/* The text may change between any two instructions. */
+static void test_patch_steps(void **state)
+{
+	sites_learn();
+	is_patched = false;
+	step_through(true);
+	assert_true(steps_in_stubs > 0);
+	assert_int_equal(probe_restore(), 0);
+	assert_int_equal(bytes_changed(), 0);
+}
+
 static int patch_own(void)
 {
 	return probe_patch((uint64_t)probe_sites_start, (uint64_t)probe_sites_end, 0, NULL,
@@ -739,6 +875,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_threads, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_cancel, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_unwind, patch_begin, patch_end),
+	    cmocka_unit_test_setup_teardown(test_unwind_steps, patch_begin, patch_end),
+	    cmocka_unit_test(test_patch_steps),
 	    cmocka_unit_test(test_hammered),
 	};
 
