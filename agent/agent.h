@@ -1,8 +1,8 @@
 /*
  * What the parts of the agent share. It lives in a program that knows nothing of it: it calls no
  * function of libc, takes no lock, allocates nothing on the way of a call, uses no vector register,
- * and may be interrupted anywhere by a signal whose handler comes here again. It keeps no descriptor
- * open, and never ends its host: what fails turns it off.
+ * and may be interrupted anywhere by a signal whose handler comes here again. It keeps no
+ * descriptor open, and never ends its host: what fails turns it off.
  */
 #ifndef HTRACE_AGENT_H
 #define HTRACE_AGENT_H
@@ -32,29 +32,50 @@ struct call_frame {
 /* A thread's own; in private memory that a forked child finds empty (MADV_WIPEONFORK). */
 struct agent_thread {
 	uint64_t fs_base; /* whose it is; 0: nobody's */
+	uint32_t generation; /* of agent.arena, when slot and ring were taken; written last */
+	uint32_t ring_bytes;
+	uint64_t seat; /* generation and number of the slot, taken in one step (thread.c) */
 	struct arena_slot *slot;
 	uint8_t *ring;
 	int32_t pid, tid; /* of the thread; after a vfork those of the child, until it is gone */
 	int32_t own_pid, own_tid;
 	uint64_t stack_low, stack_high; /* all of it may be read; low sinks as the stack grows */
+	uint32_t stack_tries;           /* how often it was looked for in vain */
+	uint32_t open_bytes, open_skipped;
+	uint64_t open_at, open_sp; /* the outermost record that was not complete yet (ring.c) */
 	bool vforked;                   /* a child that shares our memory runs in our place */
-	const uint64_t *execve_envp;    /* the caller's, while ours stands in for it */
+	/* While execve has our copy of the environment: the caller's, and the copy. */
+	uint64_t execve_envp, execve_memory, execve_bytes;
+};
+
+/* *agent.alive; 0 in a forked child that has not noticed. */
+enum {
+	AGENT_ALIVE = 1,
+	AGENT_BECOMES = 2, /* the child's own tables are not made yet */
 };
 
 /* Of this process; a forked child has a copy. */
 struct agent {
-	struct arena *arena; /* NULL: off */
+	/* Whoever was interrupted in the middle of a record may use it much later: once set, this
+	 * stays mapped where it is, and `on` says whether it is of use. */
+	struct arena *arena;
+	uint64_t arena_bytes;
+	bool on;
+	uint32_t generation; /* of the arena; a thread's slot is of one */
 	uint8_t *rings;
 	struct arena_slot *slots;
 	uint32_t slots_n, ring_bytes; /* checked copies of the arena's */
 	uint64_t slots_offset;
-	uint64_t mappings; /* number of our mappings as they are */
+	uint64_t mappings;                       /* number of our mappings as they are */
 	int (*clock)(int clock, int64_t out[2]); /* the vDSO's clock_gettime; NULL: there is none */
 	struct agent_thread *threads; /* AGENT_THREADS_MAX, hashed by fs_base; wiped by a fork */
-	uint32_t *alive;              /* wiped by a fork: 0 in a child that has not noticed */
+	uint32_t *alive;              /* wiped by a fork */
 	uint8_t *scratch;             /* AGENT_SCRATCH_BYTES; for what happens alone: start, fork */
+	char preload[ARENA_PATH_MAX]; /* checked copies of the arena's, for children */
+	char variable[128];
 	int32_t pid;
-	bool check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
+	bool
+	    check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
 };
 
 extern struct agent agent;
@@ -68,30 +89,37 @@ void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, u
 void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
 
 /*
- * Patches the sites of the executable mapping [start, end) of a file at file_offset: the number of
- * patched sites or a negative errno, *reason then says which enum arena_off_reason. `file` has the
- * sites where the arena knows them; NULL: they are searched for. Nobody else may be running code
- * there, or all other threads stand still.
+ * Patches the sites of the mapping [start, end) of a file at file_offset: the number of patched
+ * sites or a negative errno, *reason then says which enum arena_off_reason. The mapping is private,
+ * readable and executable (r-xp). `file` has the sites where the arena knows them; NULL: they are
+ * searched for. Nobody else may be running code there, or all other threads stand still. Patching
+ * what is patched already is fine: 0 sites. The agent's own mapping has none.
  */
 int patch_mapping(uint64_t start, uint64_t end, uint64_t file_offset, const struct arena_file *file,
 		  uint32_t *reason);
 /* Puts every byte back; the stubs stay, for whoever is in them. Returns a negative errno if text
  * could not be written. */
 int patch_restore(void);
+/* Sites that were wanted and had to be left alone so far: no stub left, or not to be moved. */
+extern uint32_t patch_sites_left;
 
 /* ---- thread.c ---- */
 
 /* The calling thread, which is made known where it is new; NULL: it is not to be recorded. */
 struct agent_thread *thread_current(void);
-/* A clone that came back in a new thread of this process: its FS base may have been another's. */
+/* A clone that came back in a new thread of this process, with an FS base of its own, which may
+ * have been another's that is gone. */
 struct agent_thread *thread_started(uint64_t sp);
 void thread_ends(struct agent_thread *thread);
 
 /* ---- ring.c ---- */
 
-/* Room for a record of `bytes` (a multiple of 8, header included); NULL, and counted, if there is
- * none. Complete only after ring_commit(). May be interrupted by another one. */
+/* Room for a record of `bytes` (a multiple of 8, header included), zero but for header.time_ns,
+ * which is now; NULL, and counted, if there is none. Complete only after ring_commit(). May be
+ * interrupted by another one. A ring's records are in the order of their times. */
 void *ring_reserve(struct agent_thread *thread, uint32_t bytes);
+/* The same for a call, which leaves the last of the ring to whatever is worse to lose. */
+void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */
 void ring_commit(void *record, uint32_t type, uint32_t bytes);
 /* Never mind: nothing is told of the `bytes` that were reserved. */
@@ -100,7 +128,9 @@ void ring_cancel(void *record, uint32_t bytes);
 /* ---- record.c, stack.c, clock.c ---- */
 
 uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
-/* header but for size and type: flags, time, who. */
+/* clock_gettime of the vDSO that is mapped at `base`; NULL where it is not found. */
+int (*vdso_find_clock(uint64_t base))(int clock, int64_t out[2]);
+/* header but for size and type: flags, who, and the time where ring_reserve() has left none. */
 void record_header(struct event_header *header, const struct agent_thread *thread, uint16_t flags);
 /* An EVENT_SYSCALL, with its EVENT_DATA before it; `with_stack` as the plan says. */
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
@@ -108,15 +138,17 @@ void record_call(struct agent_thread *thread, const struct call_frame *frame, ui
 
 /* Bytes from `sp` on that can be read without a fault, now and until the call returns. */
 uint64_t stack_readable(struct agent_thread *thread, uint64_t sp);
+/* `sp` is where a new pthread begins: what is above it is its stack. */
+void stack_begins(struct agent_thread *thread, uint64_t sp);
 /* Copies memory that may not be there: bytes copied. */
 uint64_t safe_copy(void *to, uint64_t from, uint64_t bytes);
 
-/* ---- lifetime.c: what agent_before/after hand on for clone, fork, vfork, execve, exit, mmap ---- */
+/* ---- lifetime.c: what agent_before/after hand on for clone, fork, vfork, execve, exit, mmap ----
+ */
 
-bool lifetime_before(struct agent_thread *thread, struct call_frame *frame, uint32_t number,
-		     uint64_t sp);
-void lifetime_after(struct agent_thread *thread, struct call_frame *frame, uint32_t number,
-		    uint64_t sp);
+/* Both look the thread up themselves: who comes out of a clone is not who went in. */
+void lifetime_before(struct call_frame *frame, uint32_t number);
+void lifetime_after(struct call_frame *frame, uint32_t number, uint64_t sp);
 /* The wiped memory says that this process is a fork's child: it becomes one of its own. */
 bool lifetime_forked(void);
 /* A bitmap of the descriptors that are open in this process, as EVENT_DATA_FDS. */

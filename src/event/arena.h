@@ -16,6 +16,7 @@
 #define ARENA_MAGIC 0x6e65726165637274ull /* "trcearen" */
 /* In the environment: ARENA_VARIABLE=PID:FD:TOKEN, decimal; the arena is /proc/PID/fd/FD. */
 #define ARENA_VARIABLE "HTRACE_AGENT"
+#define ARENA_AGENT_FILE "libhtrace-agent.so"
 
 enum {
 	ARENA_VERSION = 1,
@@ -51,12 +52,14 @@ struct arena_slot {
 
 /* What a site is followed by, and so how it can be watched (agent/patch.c). */
 enum arena_site_kind {
-	ARENA_SITE_COMPARED = 1, /* mov $number,%eax; syscall; cmp $imm32,%rax or %eax */
-	ARENA_SITE_BARE = 2,     /* mov $number,%eax; syscall; anything else */
+	ARENA_SITE_COMPARED = 1,   /* mov $number,%eax; syscall; cmp $imm32,%rax or %eax */
+	ARENA_SITE_BARE = 2,       /* mov $number,%eax; syscall; anything else */
+	ARENA_SITE_ANY_NUMBER = 3, /* syscall(2): mov 8(%rsp),%r9; syscall; cmp; number is 0 */
+	ARENA_SITE_EXIT = 4, /* mov $number,%reg; ...; mov %reg,%eax; syscall: exit, exit_group */
 };
 
 struct arena_site {
-	uint32_t offset; /* of the mov, in the file's bytes */
+	uint32_t offset; /* in the file, of what site_search.h calls the mov */
 	uint16_t number; /* of the system call */
 	uint16_t kind;   /* enum arena_site_kind */
 };

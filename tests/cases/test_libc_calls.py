@@ -21,7 +21,7 @@ def test_unloaded_library(lab):
 def test_mappings_change(lab):
     """A mapping appears while another thread holds the lock of all of them: it is told nevertheless."""
     plugin = lab.workload("workload_plugin.so")
-    rounds = "3000" if lab.collector == "bpf" else "300"
+    rounds = "3000" if lab.fast else "300"
     lab.run_truth([lab.workload("workload_mappings"), rounds, plugin], modules=["workload_plugin.so"])
 
 

@@ -1,0 +1,165 @@
+/* Owns what is copied of paths and control messages, as collect/bpf/data.bpf.h does. */
+#include "data.h"
+
+#include "touched.h"
+
+enum {
+	PATH_ROOM = 512, /* its NUL included */
+	PATH_PIECE = 64,
+	CONTROL_ROOM = 8192,
+	MMSGHDR_BYTES = 64,
+	MESSAGES_MAX = 64,
+	CONTROL_OFFSET = 32, /* of msg_control in struct msghdr; msg_controllen is behind it */
+};
+
+/* ---- paths ---- */
+
+static uint32_t length_within(const char *text, uint32_t most)
+{
+	uint32_t length = 0;
+
+	while (length < most && text[length])
+		length++;
+	return length;
+}
+
+/* The same for a string that may not be there. */
+static uint32_t length_unsafe(uint64_t address, uint32_t most)
+{
+	char piece[PATH_PIECE];
+	uint32_t length = 0;
+
+	while (length < most) {
+		uint32_t got = (uint32_t)safe_copy(piece, address + length, sizeof(piece));
+		uint32_t used = length_within(piece, got);
+
+		length += used;
+		if (used < sizeof(piece))
+			break;
+	}
+	return length < most ? length : most;
+}
+
+static void find_path(struct call_data *data, uint32_t number)
+{
+	data->kind = EVENT_DATA_PATH;
+	data->bytes = data->touched ? length_within((const char *)data->address, PATH_ROOM - 1)
+				    : length_unsafe(data->address, PATH_ROOM - 1);
+	if (data->bytes == PATH_ROOM - 1)
+		data->flags = EVENT_DATA_CUT;
+}
+
+/* ---- control messages ---- */
+
+struct control {
+	uint64_t address, bytes;
+};
+
+/* Control bytes of one message, with room for the next one's alignment. */
+static struct control control_of(const struct call_data *data, uint64_t message)
+{
+	struct control control = {0};
+	uint64_t from = message + CONTROL_OFFSET;
+
+	if (data->touched)
+		control = *(const struct control *)from;
+	else if (safe_copy(&control, from, sizeof(control)) != sizeof(control))
+		control.bytes = 0;
+	control.bytes = control.address ? (control.bytes + 7) & ~7ull : 0;
+	return control;
+}
+
+static void find_control(struct call_data *data)
+{
+	struct control control = control_of(data, data->address);
+
+	data->kind = control.bytes ? EVENT_DATA_CONTROL : 0;
+	data->address = control.address;
+	data->bytes = control.bytes > CONTROL_ROOM ? 0 : (uint32_t)control.bytes;
+	if (control.bytes > CONTROL_ROOM)
+		data->flags = EVENT_DATA_CUT;
+}
+
+/* Whether one more message finds room behind `used` bytes. */
+static bool fits(uint64_t used, uint64_t bytes)
+{
+	return used <= CONTROL_ROOM / 2 && bytes <= CONTROL_ROOM / 2;
+}
+
+static void find_control_vector(struct call_data *data, int64_t messages)
+{
+	data->messages = messages < MESSAGES_MAX ? (uint32_t)messages : MESSAGES_MAX;
+	if (messages > MESSAGES_MAX)
+		data->flags = EVENT_DATA_CUT;
+	for (uint32_t i = 0; i < data->messages; i++) {
+		struct control control = control_of(data, data->address + i * MMSGHDR_BYTES);
+
+		if (!control.bytes)
+			continue;
+		if (fits(data->bytes, control.bytes))
+			data->bytes += (uint32_t)control.bytes;
+		else
+			data->flags = EVENT_DATA_CUT;
+	}
+	data->kind = data->bytes || data->flags ? EVENT_DATA_CONTROL : 0;
+}
+
+/* Copies to `to`; what is not there, or is longer than before, is left as zeros. */
+static void copy_vector(const struct call_data *data, uint8_t *to)
+{
+	uint64_t used = 0;
+
+	for (uint32_t i = 0; i < data->messages; i++) {
+		struct control control = control_of(data, data->address + i * MMSGHDR_BYTES);
+
+		if (control.bytes && control.bytes <= data->bytes - used &&
+		    fits(used, control.bytes)) {
+			safe_copy(to + used, control.address, control.bytes);
+			used += control.bytes;
+		}
+	}
+}
+
+/* ---- all of them ---- */
+
+bool data_find(struct call_data *data, const struct syscall_plan *plan, uint32_t number,
+	       uint64_t address, int64_t result)
+{
+	uint8_t arg = plan->data_arg;
+
+	*data = (struct call_data){.address = address};
+	switch (plan->data) {
+	case PLAN_DATA_PATH:
+		data->touched = touched_string(number, arg);
+		find_path(data, number);
+		return true;
+	case PLAN_DATA_CONTROL:
+		data->touched = touched_message(number, arg);
+		find_control(data);
+		return data->kind;
+	case PLAN_DATA_CONTROL_VECTOR:
+		data->touched = touched_messages(number, arg);
+		find_control_vector(data, result);
+		return data->kind;
+	}
+	return true;
+}
+
+uint32_t data_record_bytes(const struct call_data *data)
+{
+	return data->kind ? (uint32_t)sizeof(struct event_data) + ((data->bytes + 7) & ~7u) : 0;
+}
+
+void data_fill(const struct call_data *data, struct event_data *event,
+	       const struct agent_thread *thread)
+{
+	record_header(&event->header, thread, data->flags);
+	event->kind = data->kind;
+	event->size = data->bytes;
+	if (data->messages)
+		copy_vector(data, event->bytes);
+	else if (data->touched && data->kind == EVENT_DATA_PATH)
+		memcpy(event->bytes, (const void *)data->address, data->bytes);
+	else
+		safe_copy(event->bytes, data->address, data->bytes);
+}

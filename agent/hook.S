@@ -1,0 +1,180 @@
+/*
+ * What the stubs (stub.h) call: saves the registers as struct call_frame (agent.h), calls C, restores
+ * them from there. Also the stubs' own memory, and the one entry of .eh_frame for all of them.
+ *
+ * Flags are not kept. In place of a `mov` they are dead, for a C compiler takes them for lost at every
+ * asm statement, and libc's own assembly does not look at those from before a `syscall` behind it.
+ * In place of a compare, that sets them. Vector registers: the agent is built without.
+ */
+#include "stub.h"
+
+	.macro	save register
+	push	%\register
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %\register, 0
+	.endm
+
+	.macro	restore register
+	pop	%\register
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %\register
+	.endm
+
+	/* Offsets in struct call_frame; below the caller's stack pointer lies the red zone as well. */
+	.set	FRAME_CX, 88
+	.set	FRAME_STUB, 120
+	.set	FRAME_SP, 128 + 128
+
+	/* rdi frame, rsi number, rdx site_ip, rcx sp: the C functions' arguments. */
+	.macro	save_all
+	save	rdi
+	save	rsi
+	save	rdx
+	save	rcx
+	save	rax
+	save	r8
+	save	r9
+	save	r10
+	save	r11
+	save	rbx
+	save	rbp
+	save	r12
+	save	r13
+	save	r14
+	save	r15
+	cld
+	mov	%rsp, %rdi
+	mov	%rsp, %rbp
+	.cfi_def_cfa_register %rbp
+	mov	FRAME_STUB(%rdi), %rsi
+	and	$-STUB_BYTES, %rsi
+	mov	STUB_FIELD(%rsi), %rsi
+	mov	%rsi, %rdx
+	shr	$STUB_NUMBER_SHIFT, %rsi
+	shl	$(64 - STUB_NUMBER_SHIFT), %rdx
+	shr	$(64 - STUB_NUMBER_SHIFT), %rdx
+	lea	FRAME_SP(%rdi), %rcx
+	and	$-16, %rsp
+	.endm
+
+	.macro	restore_all
+	mov	%rbp, %rsp
+	.cfi_def_cfa_register %rsp
+	restore	r15
+	restore	r14
+	restore	r13
+	restore	r12
+	restore	rbp
+	restore	rbx
+	restore	r11
+	restore	r10
+	restore	r9
+	restore	r8
+	restore	rax
+	restore	rcx
+	restore	rdx
+	restore	rsi
+	restore	rdi
+	ret
+	.endm
+
+	.macro	begin name
+	.globl	\name
+	.hidden	\name
+	.type	\name, @function
+	.balign	16
+\name:
+	.cfi_startproc
+	.endm
+
+	.macro	end name
+	.cfi_endproc
+	.size	\name, . - \name
+	.endm
+
+	.text
+	/* rcx becomes what the syscall will make of it; where a CPU leaves it alone (FRED), this is
+	   what hook_compared will know the call by. */
+	begin	hook_before
+	save_all
+	mov	%rdx, FRAME_CX(%rdi)
+	call	agent_before
+	restore_all
+	end	hook_before
+
+	begin	hook_after
+	save_all
+	call	agent_after
+	restore_all
+	end	hook_after
+
+	/* Other code may jump to the compare: only behind this site's syscall rcx is its address. */
+	begin	hook_compared
+	save_all
+	cmp	%rdx, FRAME_CX(%rdi)
+	jne	1f
+	call	agent_after
+1:	restore_all
+	end	hook_compared
+
+	/* From syscall(2), in place of the load of its last argument, with the address behind its
+	   `syscall` in rcx: the number decides. rcx and r11 are lost to the syscall anyway. */
+	.globl	hook_numbers
+	.hidden	hook_numbers
+	.type	hook_numbers, @function
+	.balign	16
+hook_numbers:
+	.cfi_startproc simple
+	.cfi_signal_frame
+	.cfi_def_cfa %rsp, 0
+	.cfi_register 16, 2
+	cmp	$512, %rax
+	jae	1f
+	lea	stub_numbers(%rip), %r11
+	mov	(%r11,%rax,8), %r11
+	test	%r11, %r11
+	jz	1f
+	jmp	*%r11
+1:	jmp	*stub_numbers_plain(%rip)
+	.cfi_endproc
+	.size	hook_numbers, . - hook_numbers
+
+/*
+ * The stubs. With o = rip & 63, the stack pointer is 128 lower where 5 <= o < 18 or 30 <= o < 43:
+ *	CFA = rsp + (((o >= 5) & (o < 18)) | ((o >= 30) & (o < 43))) << 7
+ *	return address = *(u64 *)((rip & -64) + 56) << 16 >> 16
+ * The return address is behind the `syscall`, not behind a call: a signal frame, so that nobody
+ * subtracts one. CFA here is the stack pointer at the site itself. (DWARF 5, 2.5.1 and 6.4.2.)
+ */
+	.section .text.stubs, "ax", @progbits
+	.globl	stubs
+	.hidden	stubs
+	.type	stubs, @function
+	.balign	4096
+stubs:
+	.cfi_startproc simple
+	.cfi_signal_frame
+	/* DW_CFA_def_cfa_expression, 29 bytes */
+	.cfi_escape 0x0f, 29
+	.cfi_escape 0x80, 0x00			/* breg16 (rip) 0 */
+	.cfi_escape 0x08, 63, 0x1a		/* const1u 63; and */
+	.cfi_escape 0x12, 0x35, 0x2a		/* dup; lit5; ge */
+	.cfi_escape 0x14, 0x08, 18, 0x2d, 0x1a	/* over; const1u 18; lt; and */
+	.cfi_escape 0x16, 0x12			/* swap; dup */
+	.cfi_escape 0x08, 30, 0x2a		/* const1u 30; ge */
+	.cfi_escape 0x16			/* swap */
+	.cfi_escape 0x08, 43, 0x2d		/* const1u 43; lt */
+	.cfi_escape 0x1a, 0x21			/* and; or */
+	.cfi_escape 0x37, 0x24			/* lit7; shl */
+	.cfi_escape 0x77, 0x00, 0x22		/* breg7 (rsp) 0; plus */
+	/* DW_CFA_val_expression of rip, 12 bytes */
+	.cfi_escape 0x16, 16, 12
+	.cfi_escape 0x80, 0x00			/* breg16 (rip) 0 */
+	.cfi_escape 0x09, 0xc0, 0x1a		/* const1s -64; and */
+	.cfi_escape 0x23, STUB_FIELD, 0x06	/* plus_uconst; deref */
+	.cfi_escape 0x40, 0x24, 0x40, 0x25	/* lit16; shl; lit16; shr */
+	.fill	STUBS_N * STUB_BYTES, 1, 0xcc
+	.cfi_endproc
+	.size	stubs, . - stubs
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,64 @@
+/*
+ * Owns the reading of known stacks while the collector writes them. Everybody who is traced may
+ * write there: each number and offset is checked before it is used.
+ */
+#include "known.h"
+
+/* A word wherever it lies: no promise of alignment. */
+struct word {
+	uint64_t value;
+} __attribute__((packed, may_alias));
+
+static bool registers_match(const volatile struct footprint *one, const struct call_frame *frame,
+			    uint64_t ip, uint64_t sp)
+{
+	uint32_t used = one->registers_used;
+
+	return one->ip == ip && one->sp == sp &&
+	       (!(used & 1 << FOOTPRINT_BP) || one->registers[FOOTPRINT_BP] == frame->bp) &&
+	       (!(used & 1 << FOOTPRINT_BX) || one->registers[FOOTPRINT_BX] == frame->bx) &&
+	       (!(used & 1 << FOOTPRINT_R12) || one->registers[FOOTPRINT_R12] == frame->r12) &&
+	       (!(used & 1 << FOOTPRINT_R13) || one->registers[FOOTPRINT_R13] == frame->r13) &&
+	       (!(used & 1 << FOOTPRINT_R14) || one->registers[FOOTPRINT_R14] == frame->r14) &&
+	       (!(used & 1 << FOOTPRINT_R15) || one->registers[FOOTPRINT_R15] == frame->r15);
+}
+
+static bool words_match(const volatile struct footprint *one, const uint8_t *words,
+			uint64_t readable)
+{
+	uint32_t words_n = one->words_n;
+
+	if (words_n > FOOTPRINT_WORDS_MAX || one->span > readable)
+		return false;
+	for (uint32_t i = 0; i < words_n; i++) {
+		uint64_t offset = one->offsets[i];
+
+		if (offset % 8 || offset + 8 > readable ||
+		    ((const volatile struct word *)(words + offset))->value != one->values[i])
+			return false;
+	}
+	return true;
+}
+
+uint32_t known_stack(const struct call_frame *frame, uint64_t site_ip, uint64_t sp,
+		     const uint8_t *words, uint64_t readable)
+{
+	uint64_t mappings = __atomic_load_n(&agent.mappings, __ATOMIC_RELAXED);
+	const struct known_stack *entry =
+	    &agent.arena->known_stacks[known_stack_first(mappings, site_ip, sp)];
+
+	for (unsigned way = 0; way < KNOWN_STACK_WAYS; way++, entry++) {
+		uint32_t version = __atomic_load_n(&entry->version, __ATOMIC_ACQUIRE), stack;
+
+		/* Odd: it is being written. */
+		if (version & 1 || *(const volatile uint64_t *)&entry->mappings != mappings ||
+		    !registers_match(&entry->footprint, frame, site_ip, sp) ||
+		    !words_match(&entry->footprint, words, readable))
+			continue;
+		stack = *(const volatile uint32_t *)&entry->stack;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&entry->version, __ATOMIC_RELAXED) == version)
+			return stack;
+	}
+	return 0;
+}

@@ -1,0 +1,113 @@
+/*
+ * Owns the writing half of a thread's ring. The thread and its signal handlers are the only
+ * writers, so no instruction needs a lock prefix; head and tail are shared, and whatever they are,
+ * nothing is written outside of the ring.
+ */
+#include "agent.h"
+
+enum { CALLS_SHARE = 16 }; /* the last of so many parts of the ring takes no calls */
+
+/* Another writer can only be a signal handler, which has ended when we go on. */
+static bool exchange(uint64_t *at, uint64_t *expected, uint64_t wanted)
+{
+	bool done;
+
+	__asm__ volatile("cmpxchgq %[wanted], %[at]"
+			 : "=@ccz"(done), [at] "+m"(*at), "+a"(*expected)
+			 : [wanted] "r"(wanted)
+			 : "memory");
+	return done;
+}
+
+static void count_dropped(struct arena_slot *slot)
+{
+	__asm__ volatile("incq %0" : "+m"(slot->dropped) : : "cc");
+}
+
+void ring_commit(void *record, uint32_t type, uint32_t bytes)
+{
+	struct event_header *header = record;
+
+	header->type = (uint16_t)type;
+	__atomic_store_n(&header->size, bytes, __ATOMIC_RELEASE);
+}
+
+void ring_cancel(void *record, uint32_t bytes)
+{
+	ring_commit(record, ARENA_PAD, bytes);
+}
+
+/*
+ * A handler that leaves by siglongjmp(3) may leave a record behind that nobody will complete, and
+ * that the reader would wait for. Whoever runs above the frame that reserved it proves that.
+ */
+static void close_abandoned(struct agent_thread *thread, uint64_t tail, uint64_t sp)
+{
+	uint64_t at = thread->open_at & (thread->ring_bytes - 1);
+
+	if (sp < thread->open_sp || sp >= thread->stack_high || thread->open_sp < thread->stack_low)
+		return;
+	if (thread->open_skipped && thread->open_at - thread->open_skipped >= tail)
+		ring_cancel(thread->ring + thread->ring_bytes - thread->open_skipped,
+			    thread->open_skipped);
+	ring_cancel(thread->ring + at, thread->open_bytes);
+	thread->open_bytes = 0;
+}
+
+/* Whether the record that is remembered was reserved, and not completed yet. */
+static bool is_open(const struct agent_thread *thread, uint64_t head, uint64_t tail)
+{
+	const struct event_header *header =
+	    (const void *)(thread->ring + (thread->open_at & (thread->ring_bytes - 1)));
+
+	return thread->open_bytes && thread->open_at >= tail && thread->open_at < head &&
+	       !__atomic_load_n(&header->size, __ATOMIC_RELAXED);
+}
+
+/* `keep` bytes have to stay free. */
+static void *reserve(struct agent_thread *thread, uint32_t bytes, uint32_t keep, uint64_t sp)
+{
+	struct arena_slot *slot = thread->slot;
+	uint64_t size = thread->ring_bytes;
+	uint64_t head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
+
+	for (;;) {
+		uint64_t tail = __atomic_load_n(&slot->tail, __ATOMIC_ACQUIRE);
+		uint64_t at = head & (size - 1), used = head - tail, now;
+		uint64_t skipped = at + bytes > size ? size - at : 0;
+		struct event_header *record;
+
+		if (is_open(thread, head, tail))
+			close_abandoned(thread, tail, sp);
+		if (head % 8 || used > size || bytes + skipped + keep > size - used) {
+			count_dropped(slot);
+			return NULL;
+		}
+		if (!is_open(thread, head, tail)) {
+			thread->open_at = head + skipped;
+			thread->open_skipped = (uint32_t)skipped;
+			thread->open_sp = sp;
+			thread->open_bytes = bytes;
+		}
+		/* Taken before the place: whoever comes in between makes us take both again. */
+		now = clock_now_ns();
+		if (!exchange(&slot->head, &head, head + skipped + bytes))
+			continue;
+		if (skipped)
+			ring_cancel(thread->ring + at, (uint32_t)skipped);
+		record = (void *)(thread->ring + (skipped ? 0 : at));
+		record->time_ns = now;
+		return record;
+	}
+}
+
+void *ring_reserve(struct agent_thread *thread, uint32_t bytes)
+{
+	return reserve(thread, bytes, 0, (uint64_t)__builtin_frame_address(0));
+}
+
+void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes)
+{
+	return reserve(thread, bytes, thread->ring_bytes / CALLS_SHARE,
+		       (uint64_t)__builtin_frame_address(0));
+}

@@ -1,0 +1,243 @@
+"""Programs that are hard to live in: the agent changes their text and runs on their threads, and they must not notice.
+HOSTS_ROUNDS (100) is how often one of them is attached to; a test with chance prints its seed."""
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import harness
+from harness import check
+
+ROUNDS = int(os.environ.get("HOSTS_ROUNDS", "100"))
+SEED = int(os.environ.get("HOSTS_SEED", str(random.randrange(1 << 30))))
+KILLS = 20
+
+
+def scenario(program, name, **comparison):
+    """A workload that checks itself: it ends well only if nothing of it was disturbed."""
+    def run(lab):
+        why = "no C++ compiler here" if program.endswith("_exceptions") else None
+        lab.run_truth([lab.workload(program, why), name], seconds=90, **comparison)
+    globals()["test_" + f"{program[14:]}_{name}".replace("-", "_")] = run
+
+
+for scenario_name in ("vfork", "vfork-exec", "exec-empty", "environment-overwritten",
+                      "environment-cleared", "sandbox"):
+    scenario("workload_host_processes", scenario_name)
+scenario("workload_host_processes", "close-all", bad=False)
+scenario("workload_host_processes", "children", own={"open_after"})
+for scenario_name in ("cancel", "threads", "tiny-stacks", "reused-stacks", "coroutines", "signals",
+                      "signals-on-alternate-stack"):
+    scenario("workload_host_threads", scenario_name)
+for scenario_name in ("callbacks", "handlers", "cancel"):
+    scenario("workload_host_exceptions", scenario_name)
+
+
+def test_not_dumpable(lab):
+    """/proc/PID belongs to root from then on: what was recorded is told."""
+    if lab.collector == "ptrace":
+        raise harness.Skipped("the kernel lets nobody else read its stack")
+    lab.run_truth([lab.workload("workload_host_processes"), "not-dumpable"])
+
+
+# --- what the program sees of its environment ---------------------------------------------------
+
+def test_environment_is_its_own(lab):
+    env = "/usr/bin/env"
+    lab.same([env])
+    lab.same([env, "-i", env])
+    lab.same([env, "-i", "/bin/sh", "-c", f"{env}; A=1 {env}; exec {env} -i B=2 {env}"])
+    lab.same([env, "--", "/bin/sh", "-c", f"{env} | sort; {env} -u PATH {env}"], env={"LD_PRELOAD": "libm.so.6"})
+    lab.same([env], env={"LD_PRELOAD": ""})
+    python = "/usr/bin/python3"
+    if os.path.exists(python):
+        lab.same([python, "-c", "import os, subprocess; print(dict(os.environ)); os.environ.clear();"
+                  f"subprocess.run(['{env}'], env={{}}); os.execve('{env}', ['{env}'], {{'A': '1'}})"])
+
+
+def test_empty_environment_is_traced(lab):
+    """From the start, and at every exec on the way."""
+    program = lab.workload("workload_host_processes")
+    lab.run_truth(["/usr/bin/env", "-i", "/bin/sh", "-c", f"exec /usr/bin/env -i {program} vfork"],
+                  modules=["workload_host_processes"])
+
+
+def test_set_user_id(lab):
+    """The loader takes no agent into such a program; it works as ever."""
+    program = shutil.which("su", path=lab.environment()["PATH"])
+    if not program or not os.stat(program).st_mode & 0o4000:
+        raise harness.Skipped("no su with the set-user-ID bit here")
+    plain, _ = lab.same([program, "--version"])
+    check(plain.output.startswith("su "), plain.output)
+    lab.same(["/bin/sh", "-c", f"{program} --version; echo $?"])
+
+
+def test_little_address_space(lab):
+    """No room for shared memory: the agent is quiet, and the program runs."""
+    for kilobytes in (6000, 12000, 30000, 100000):
+        plain, _ = lab.same(["/bin/sh", "-c", f"ulimit -v {kilobytes}; ls / | head -3; /bin/echo $?; exit 4"])
+        check(plain.status == 4 and "0" in plain.output, f"the test itself: {plain.status} {plain.output!r}")
+
+
+def test_foreign_programs(lab):
+    """No libc of glibc's in them: they run as ever, and the report does not pretend."""
+    for name in ("workload_stacks_musl", "workload_go_leak", "workload_stacks_static", "workload_stacks_static_pie"):
+        try:
+            program = lab.workload(name, "not built here")
+        except harness.Skipped as why:
+            print(f"  {name}: {why}")
+            continue
+        plain = lab.call([program])
+        result = lab.call(lab.command("run") + ["--", "/bin/sh", "-c", f"{program}; exit 3"])
+        lines = [sorted(line for line in one.output.splitlines() if '"truth"' not in line) for one in (plain, result)]
+        check(plain.status == 0 and result.status == 3, lambda: f"{name}: {result.status}: {result.errors[-2000:]}")
+        check(lines[0] == lines[1], f"{name}: the output differs: {lines}")
+
+
+# --- coming and going ---------------------------------------------------------------------------
+
+class Malloc:
+    """The program in which somebody always holds the allocator's lock."""
+
+    def __init__(self, lab):
+        self.lab, self.out = lab, lab.path(".out")
+        with open(self.out, "w") as output:
+            self.process = lab.start([lab.workload("workload_host_malloc")], stdin=subprocess.PIPE, stdout=output,
+                                     stderr=output)
+        harness.wait_for("the program to work", lambda: "working" in lab.read(self.out))
+        self.pid = self.process.pid
+
+    def rounds(self):
+        """How far it is now; that it answers shows that it does not hang."""
+        before = self.lab.read(self.out).count("\n")
+        self.process.stdin.write(b"x")
+        self.process.stdin.flush()
+        harness.wait_for("the program to answer", lambda: self.process.poll() is not None or
+                         self.lab.read(self.out).count("\n") > before, 10)
+        check(self.process.poll() is None, lambda: f"it ended with {self.process.returncode}\n{self.lab.read(self.out)}")
+        return int(self.lab.read(self.out).splitlines()[-1].rsplit(":", 1)[1].rstrip("}"))
+
+    def check_works(self):
+        """Both threads do: one alone would wait for a lock that the other has."""
+        before = self.rounds()
+        harness.wait_for("the program to go on", lambda: self.rounds() > before + 1000, 10)
+        states = [harness.proc_status(f"{self.pid}/task/{task}", "State")[0]
+                  for task in os.listdir(f"/proc/{self.pid}/task")]
+        check(not set(states) & set("TtZ"), f"states {states}")
+
+    def end(self):
+        self.process.stdin.close()
+        check(self.lab.wait(self.process) == 0, lambda: f"status {self.process.returncode}\n{self.lab.read(self.out)}")
+
+
+def mappings(pid):
+    with open(f"/proc/{pid}/maps") as maps:
+        return maps.read().splitlines()
+
+
+def changed_text(pid):
+    """Where the executable memory of a file is not the file: [(file, offset)]."""
+    changed = []
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in mappings(pid):
+            fields = line.split()
+            if len(fields) < 6 or "x" not in fields[1] or not fields[5].startswith("/"):
+                continue
+            begin, end = (int(part, 16) for part in fields[0].split("-"))
+            offset = int(fields[2], 16)
+            memory.seek(begin)
+            have = memory.read(end - begin)
+            with open(fields[5], "rb") as file:
+                file.seek(offset)
+                want = file.read(end - begin)
+            if have[:len(want)] != want:
+                first = next(i for i in range(len(want)) if have[i] != want[i])
+                changed.append((fields[5], hex(offset + first)))
+    return changed
+
+
+def test_attached_again_and_again(lab):
+    """No crash, no hang, its memory intact; nothing piles up, and its text is the file's in the end."""
+    target, counts = Malloc(lab), []
+    for number in range(ROUNDS):
+        attached = lab.attach(target.pid, settle=0.02)
+        target.rounds()
+        if number == 0 and lab.collector == "agent":
+            check(changed_text(target.pid), "no text was changed: this shows nothing")
+        result = attached.finish(20)
+        check(result.status == 0, lambda: f"round {number}: status {result.status}: {result.errors[-1000:]}")
+        check(result.report.process(target.pid)["events"] > 0 or number, "no event was seen")
+        counts.append(len(mappings(target.pid)))
+        if number % 10 == 0:
+            target.check_works()
+    target.check_works()
+    check(not changed_text(target.pid), lambda: f"its text is not the file's: {changed_text(target.pid)}")
+    settled = ROUNDS // 10
+    check(max(counts[settled:]) <= counts[settled] + 2, f"mappings pile up: {counts}")
+    target.end()
+
+
+def test_killed_while_attached(lab):
+    """SIGKILL at any moment, while it comes and while it is there; the next htrace has nothing to fear."""
+    chance = random.Random(SEED)
+    print(f"  HOSTS_SEED={SEED}")
+    target = Malloc(lab)
+    for _ in range(KILLS):
+        process = lab.start(lab.command("attach", ["-p", str(target.pid)]), stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+        time.sleep(chance.choice((0.03, 0.3)) * chance.random())
+        process.send_signal(signal.SIGKILL)
+        lab.wait(process, 10)
+        target.check_works()
+    result = lab.attach(target.pid).finish()
+    check(result.report.process(target.pid)["events"] > 0, "no event was seen afterwards")
+    target.end()
+
+
+SCRIPT = 'i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo $i; /bin/true; done; {program} threads >threads; echo $?; exit 5'
+
+
+def test_killed_while_it_runs_a_program(lab):
+    """What it started ends as it would have: the same output, the same status."""
+    if lab.collector == "ptrace":
+        raise harness.Skipped("a seccomp filter cannot outlive its tracer (documented)")
+    chance = random.Random(SEED)
+    print(f"  HOSTS_SEED={SEED}")
+    script = SCRIPT.format(program=lab.workload("workload_host_threads"))
+    wanted = "".join(f"{i}\n" for i in range(1, 121)) + "0\nstatus 5\n"
+    for number in range(KILLS // 2):
+        out = lab.path(".out")
+        with open(out, "w") as output:
+            process = lab.start(lab.command("run") + ["--", "/bin/sh", "-c", f"({script}); echo status $?"],
+                                stdout=output, stderr=subprocess.DEVNULL)
+        time.sleep(chance.random() * 0.6)
+        process.send_signal(signal.SIGKILL)
+        lab.wait(process, 10)
+        if not lab.read(out):
+            continue  # nothing was started yet
+        harness.wait_for("the program to end", lambda: "status" in lab.read(out), 30)
+        check(lab.read(out) == wanted, lambda: f"kill {number}: {lab.read(out)[-300:]!r}")
+
+
+def test_full_ring(lab):
+    """The smallest ring that is allowed: losses are told, and the open handles are the true ones."""
+    out = lab.path(".out")
+    with open(out, "w") as output:
+        target = lab.start([lab.workload("workload_busy"), "4", "3", "0"], stdin=subprocess.PIPE, stdout=output,
+                           env={"WORKLOAD_WAIT": "1"})
+    harness.wait_for("the workload to work", lambda: "progress" in lab.read(out))
+    attached = lab.attach(target.pid, env={"HTRACE_RING_BYTES": "4096"})
+    harness.wait_for("the workload to be quiet", lambda: "waiting" in lab.read(out))
+    result = attached.finish()
+    check(result.status == 0, lambda: f"status {result.status}: {result.errors[-2000:]}")
+    report = result.report
+    check(report.lost() > 0 or lab.collector == "ptrace", "a ring of 4 KiB did not overflow")
+    found = harness.differences_of_set(report, target.pid, {0, 1, 2})
+    check(not found, lambda: f"{report.lost()} lost events; " + "\n".join(found))
+    target.stdin.close()
+    check(lab.wait(target) == 0, f"status {target.returncode}")
+
+
+harness.main(globals())
