@@ -82,8 +82,13 @@ extern struct agent agent;
 
 /* ---- patch.c, hook.S, stubs: where control leaves the program ---- */
 
-/* Called by the stubs. `site_ip` is the address behind the `syscall` instruction, `sp` the caller's
- * stack pointer. Before: the call has not been made; registers in `frame` may be changed. */
+/*
+ * Called by the stubs. `site_ip` is the address behind the `syscall` instruction, `sp` the caller's
+ * stack pointer. Before: the call has not been made; registers in `frame` may be changed. Some
+ * stubs tell more than the plan wants (syscall(2), a `syscall` without a compare behind it): both
+ * functions look there first. Of exit, arguments are not there yet; exit_group has its status in
+ * di.
+ */
 void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
 /* After: frame->ax is the result. */
 void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);

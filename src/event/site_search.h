@@ -266,6 +266,7 @@ static inline bool site_read(const uint8_t *bytes, size_t n, size_t at, struct s
 static inline size_t site_next(const uint8_t *bytes, size_t n, size_t from, const struct plan *plan,
 			       struct site *site)
 {
+	*site = (struct site){0};
 	for (size_t call = from; call + 2 <= n; call++) {
 		size_t back = 2, most = SITE_EXIT_MAX;
 
