@@ -245,7 +245,10 @@ int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
 		if (!strncmp(line, "VmSize:", 7))
 			has_memory = true;
 	}
-	out->kernel_thread = !has_memory && !out->zombie;
+	/* A process that is ending has lost its memory too; kthreadd(2) is the father of the
+	 * others. */
+	out->kernel_thread = !has_memory && !out->zombie && (out->ppid == 2 || out->tgid == 2);
+	out->ending = !has_memory && !out->kernel_thread;
 	return 0;
 }
 

@@ -59,6 +59,7 @@ struct procfs_status {
 	uint32_t uid;       /* effective */
 	bool kernel_thread; /* no user memory at all */
 	bool zombie;
+	bool ending; /* or a zombie: it has no memory any more */
 	uint32_t threads;
 };
 

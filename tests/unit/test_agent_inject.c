@@ -67,7 +67,7 @@ static struct target target_new(void)
 	return target;
 }
 
-static struct target target_start(char *program, const char *mode)
+static struct target target_start_with(char *program, const char *mode, const char *option)
 {
 	struct target target = target_new();
 	char number[16];
@@ -76,11 +76,16 @@ static struct target target_start(char *program, const char *mode)
 	target.pid = fork();
 	assert_true(target.pid >= 0);
 	if (target.pid == 0) {
-		execl(program, program, number, mode, NULL);
+		execl(program, program, number, mode, option, NULL);
 		_exit(99);
 	}
 	wait_for(target.shared->ready);
 	return target;
+}
+
+static struct target target_start(char *program, const char *mode)
+{
+	return target_start_with(program, mode, NULL);
 }
 
 static void target_free(struct target *target)
@@ -254,7 +259,7 @@ static void test_other_agent(void **state)
 
 static void test_stopped_target(void **state)
 {
-	struct target target = target_start(programs[0], "few");
+	struct target target = target_start_with(programs[0], "few", "stops");
 	struct injected injected;
 	uint32_t rounds;
 
@@ -330,7 +335,7 @@ static void test_killed_target(void **state)
 /* Whoever injects may be killed at any moment. */
 static void test_killed_injector(void **state)
 {
-	struct target target = target_start(programs[0], "threads");
+	struct target target = target_start_with(programs[0], "threads", "stops");
 	unsigned seed = random_seed();
 	struct injected injected;
 

@@ -208,8 +208,38 @@ static int call_agent(struct job *job, struct remote_call *call)
 	return result;
 }
 
+/*
+ * A thread that another injector, which was killed, left on the stack beside an image, still has to
+ * put itself back by what lies there: it must have done that before anybody else does anything.
+ */
+static int check_left(struct job *job, const struct stopped_threads *threads,
+		      const struct areas *areas)
+{
+	int result = 0;
+
+	array_each (area, &areas->list) {
+		struct head head;
+		uint64_t bytes;
+
+		if (!area->executable || area->has_file || area->end - area->start != INJECT_PAGE ||
+		    !read_head(job->pid, area->start, &head))
+			continue;
+		bytes = INJECT_PAGE + head.bytes + INJECT_CONTROL_BYTES + INJECT_STACK_BYTES;
+		array_each (thread, &threads->list) {
+			if (!thread->stopped || thread->registers.rsp - area->start >= bytes)
+				continue;
+			remote_hurry(thread->tid, area->start + offsetof(struct head, code));
+			result = error_set(job->error, -EBUSY,
+					   "thread %d of process %d is still in the agent, where "
+					   "another tracer left it; try again later",
+					   thread->tid, job->pid);
+		}
+	}
+	return result;
+}
+
 /* All of the target stands still; `tid` does what is to be done. */
-static int do_job(struct job *job, pid_t tid)
+static int do_job(struct job *job, const struct stopped_threads *threads, pid_t tid)
 {
 	struct remote_call call = {0};
 	struct head head;
@@ -220,6 +250,8 @@ static int do_job(struct job *job, pid_t tid)
 	if (!job->variable && !read_head(job->pid, head_of(&job->injected), &head))
 		return 0; /* it has become another program */
 	result = areas_read(job->pid, &areas, job->error);
+	if (!result && threads)
+		result = check_left(job, threads, &areas);
 	if (!result) {
 		is_there = !job->variable || find_image(job, &areas);
 		call.gadget = areas_syscall(job->pid, &areas);
@@ -255,7 +287,7 @@ static void *attempt(void *context)
 		    error_set(job->error, -EBUSY,
 			      "process %d has no thread that could let the agent in", job->pid);
 	if (!result)
-		result = do_job(job, tid);
+		result = do_job(job, &threads, tid);
 	threads_release(&threads);
 	job->injected.stopped_ns = since ? inject_now_ns() - since : 0;
 	return (void *)(intptr_t)result;
@@ -360,7 +392,7 @@ int agent_inject_stopped(pid_t pid, const char *agent_path, const char *variable
 	if (!result)
 		result = settle(pid, error);
 	if (!result)
-		result = do_job(&job, pid);
+		result = do_job(&job, NULL, pid);
 	job.injected.stopped_ns = inject_now_ns() - since;
 	return finish(&job, result, out);
 }

@@ -18,7 +18,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-extern const uint8_t inject_code_start[], inject_code_end[];
+extern const uint8_t inject_code_start[], inject_code_leave[], inject_code_end[];
 
 enum {
 	SYSCALL_STOP = SIGTRAP | 0x80,
@@ -63,6 +63,21 @@ uint64_t remote_code_bytes(void)
 const void *remote_code(void)
 {
 	return inject_code_start;
+}
+
+void remote_hurry(pid_t tid, uint64_t code)
+{
+	struct user_regs_struct registers;
+	uint32_t state;
+
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &registers) < 0 ||
+	    registers.rip - code >= (uint64_t)(inject_code_leave - inject_code_start) ||
+	    remote_read(tid, registers.rbx, &state, sizeof(state)) != sizeof(state) ||
+	    state != STATE_WAITS)
+		return;
+	registers.rip = code + (inject_code_leave - inject_code_start);
+	registers.orig_rax = -1;
+	ptrace(PTRACE_SETREGS, tid, NULL, &registers);
 }
 
 static int gone(const struct remote_call *call, struct error *error)
@@ -309,19 +324,19 @@ static int start_function(struct remote_call *call, uint64_t code, uint64_t at, 
 	return 0;
 }
 
-static uint32_t read_state(const struct remote_call *call, uint64_t at)
+/* STATE_..., 0 while the function runs; negative: there is no such memory any more. */
+static int read_state(const struct remote_call *call, uint64_t at)
 {
-	uint32_t state = 0;
+	int32_t state;
 
-	remote_read(call->tid, at, &state, sizeof(state));
-	return state;
+	return remote_read(call->tid, at, &state, sizeof(state)) == sizeof(state) ? state & 3 : -1;
 }
 
 /* Until the function has returned (0), failed, or took too long. Then the thread stops. */
 static int await_function(struct remote_call *call, uint64_t at, struct error *error)
 {
 	int64_t deadline = inject_now_ns() + function_limit_ns;
-	int pass;
+	int pass, state;
 
 	for (;;) {
 		int stop = thread_peek(call->tid);
@@ -332,7 +347,9 @@ static int await_function(struct remote_call *call, uint64_t at, struct error *e
 			return fault(call, stop, error);
 		if (stop)
 			ptrace(PTRACE_CONT, call->tid, NULL, (void *)(intptr_t)pass);
-		else if (read_state(call, at) || inject_now_ns() > deadline)
+		else if ((state = read_state(call, at)) < 0)
+			return gone(call, error);
+		else if (state || inject_now_ns() > deadline)
 			break;
 		else
 			usleep(POLL_US);
@@ -365,7 +382,7 @@ int remote_function(struct remote_call *call, uint64_t code, uint64_t control, u
 		    const char *argument, int64_t *result, struct error *error)
 {
 	struct user_regs_struct now = {0};
-	uint32_t state;
+	int state;
 	int failed = start_function(call, code, control, function, argument, error);
 
 	if (!failed)
@@ -376,6 +393,8 @@ int remote_function(struct remote_call *call, uint64_t code, uint64_t control, u
 	if (failed)
 		return failed;
 	state = read_state(call, control);
+	if (state < 0)
+		return gone(call, error);
 	if (!state)
 		return error_set(error, -ETIMEDOUT,
 				 "the agent did not finish in process %d within five seconds",

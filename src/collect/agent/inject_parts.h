@@ -119,6 +119,9 @@ int remote_system_call(struct remote_call *call, long number, const uint64_t arg
 /* The code that remote_function() starts in the target; position independent. */
 uint64_t remote_code_bytes(void);
 const void *remote_code(void);
+/* A stopped thread that waits in the code at `code`, because whoever let it call something is gone,
+ * puts itself back as soon as it goes on. */
+void remote_hurry(pid_t tid, uint64_t code);
 /* Lets the code at `code` call `function(argument)` on the stack above `control`, which has
  * INJECT_CONTROL_BYTES + INJECT_STACK_BYTES. A NULL `argument` is NULL there too. */
 int remote_function(struct remote_call *call, uint64_t code, uint64_t control, uint64_t function,

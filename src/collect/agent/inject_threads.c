@@ -20,6 +20,7 @@
 enum {
 	USER_CODE_SEGMENT = 0x33, /* 64 bits */
 	SPINS = 50,
+	CHECKS = 100,
 	PAUSE_US = 50,
 	ZOMBIE_CHECK_NS = 10 * 1000 * 1000,
 	/* include/linux/errno.h of the kernel: how an interrupted call goes on. */
@@ -47,24 +48,27 @@ int thread_peek(pid_t tid)
 	return info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED ? info.si_status : -ESRCH;
 }
 
+static bool has_ended(pid_t tid)
+{
+	struct procfs_status status;
+
+	return procfs_status(tid, &status, NULL) < 0 || status.ending;
+}
+
 int thread_wait(pid_t tid, int64_t deadline_ns)
 {
 	int stop;
 
-	for (int spins = 0; !(stop = thread_peek(tid)) && inject_now_ns() < deadline_ns; spins++) {
+	for (int spins = 1; !(stop = thread_peek(tid)) && inject_now_ns() < deadline_ns; spins++) {
+		/* A leader that ends before its threads tells nobody. */
+		if (spins % CHECKS == 0 && has_ended(tid))
+			return -ESRCH;
 		if (spins < SPINS)
 			sched_yield();
 		else
 			usleep(PAUSE_US);
 	}
 	return stop;
-}
-
-static bool is_zombie(pid_t tid)
-{
-	struct procfs_status status;
-
-	return procfs_status(tid, &status, NULL) < 0 || status.zombie;
 }
 
 /*
@@ -121,7 +125,7 @@ static int seize_refused(pid_t tid, struct error *error)
 	struct procfs_status status;
 	int code = -errno;
 
-	if (code == -ESRCH || is_zombie(tid) || procfs_status(tid, &status, NULL) < 0)
+	if (code == -ESRCH || has_ended(tid) || procfs_status(tid, &status, NULL) < 0)
 		return 0; /* it has ended */
 	if (code == -EPERM)
 		return remote_refused(tid, &status, error);
@@ -166,8 +170,7 @@ static size_t look_at_all(struct stopped_threads *threads, bool check_zombies)
 		if (thread->stopped || thread->gone)
 			continue;
 		stop = thread_peek(thread->tid);
-		/* A leader that has ended before its threads tells nobody. */
-		if (stop < 0 || (!stop && check_zombies && is_zombie(thread->tid)))
+		if (stop < 0 || (!stop && check_zombies && has_ended(thread->tid)))
 			thread->gone = true;
 		else if (!stop || !take_stop(thread, stop))
 			left++;
