@@ -361,6 +361,34 @@ static void test_killed_injector(void **state)
 	target_end(&target);
 }
 
+/* The same while it makes room for the agent. */
+static void test_killed_at_first(void **state)
+{
+	unsigned seed = random_seed();
+	int placed = 0;
+
+	for (int round = 0; round < 150; round++) {
+		struct target target = target_start_with(programs[round % 3], "few", "stops");
+		struct injected injected;
+		struct error error;
+		pid_t injector = fork();
+
+		if (injector == 0) {
+			inject(&target, 1, &injected, &error);
+			_exit(0);
+		}
+		usleep(rand_r(&seed) % 1500);
+		kill(injector, SIGKILL);
+		assert_int_equal(waitpid(injector, NULL, 0), injector);
+		placed += count_images(target.pid) > 0;
+		assert_works(&target);
+		assert_injected(&target, 2, &injected);
+		assert_works(&target);
+		target_end(&target);
+	}
+	print_message("killed before the image was there: %d, later: %d\n", 150 - placed, placed);
+}
+
 static void test_traced_by_another(void **state)
 {
 	struct target target = target_start(programs[0], "few");
@@ -504,6 +532,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_stopped_target),
 	    cmocka_unit_test(test_killed_target),
 	    cmocka_unit_test(test_killed_injector),
+	    cmocka_unit_test(test_killed_at_first),
 	    cmocka_unit_test(test_traced_by_another),
 	    cmocka_unit_test(test_bad_agent),
 	    cmocka_unit_test(test_vfork),

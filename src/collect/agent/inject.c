@@ -180,7 +180,10 @@ static int place_image(struct job *job, struct remote_call *call, const struct a
 {
 	uint64_t inner = INJECT_PAGE + job->image.size + INJECT_CONTROL_BYTES + INJECT_STACK_BYTES;
 	uint64_t outer = inner + 2 * INJECT_PAGE, start = 0;
-	int result = reserve(call, areas, outer, &start, job->error);
+	int result;
+
+	remote_guard(call);
+	result = reserve(call, areas, outer, &start, job->error);
 
 	if (result)
 		return result;
@@ -254,8 +257,9 @@ static int do_job(struct job *job, const struct stopped_threads *threads, pid_t 
 		result = check_left(job, threads, &areas);
 	if (!result) {
 		is_there = !job->variable || find_image(job, &areas);
-		call.gadget = areas_syscall(job->pid, &areas);
-		if (!is_there && !call.gadget)
+		if (!is_there)
+			areas_find_gadgets(job->pid, &areas, &call.gadgets);
+		if (!is_there && !call.gadgets.call)
 			result = error_set(job->error, -ENOEXEC,
 					   "no system call instruction was found in process %d",
 					   job->pid);
