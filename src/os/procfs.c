@@ -240,8 +240,10 @@ int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
 		sscanf(line, "Threads: %u", &out->threads);
 		if (sscanf(line, "Uid: %*u %u", &uid) == 1)
 			out->uid = uid;
-		if (sscanf(line, "State: %c", &state) == 1)
+		if (sscanf(line, "State: %c", &state) == 1) {
 			out->zombie = state == 'Z' || state == 'X';
+			out->uninterruptible = state == 'D';
+		}
 		if (!strncmp(line, "VmSize:", 7))
 			has_memory = true;
 	}

@@ -1,7 +1,7 @@
 /*
- * inject_target FD threads|few|vfork [stops]: many threads that do what programs do, and check that
- * it works as if nobody were there. Exits with TARGET_EXIT if it did. With `stops` there are none
- * that a mere stop disturbs, as epoll_wait(2). FD is the memory of struct target_shared.
+ * inject_target FD threads|few|vfork|leaderless [stops]: many threads that do what programs do, and
+ * check that it works as if nobody were there. Exits with TARGET_EXIT if it did. With `stops` there
+ * are none that a mere stop disturbs, as epoll_wait(2). FD is the memory of struct target_shared.
  */
 #include "inject_target.h"
 
@@ -370,6 +370,13 @@ static void *run_vfork(void *context)
 	return NULL;
 }
 
+/* The process goes on without its first thread. */
+static void *run_without_leader(void *context)
+{
+	run_threads(counts_few, false);
+	exit(shared->wrong ? 1 : TARGET_EXIT);
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction queued = {.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -395,6 +402,10 @@ int main(int argc, char **argv)
 	block(SIG_BLOCK, SIGRTMIN, SIGALRM, SIGUSR2);
 	if (!strcmp(argv[2], "vfork"))
 		pthread_create(&thread, NULL, run_vfork, NULL);
+	if (!strcmp(argv[2], "leaderless")) {
+		pthread_create(&thread, NULL, run_without_leader, NULL);
+		pthread_exit(NULL);
+	}
 	run_threads(strcmp(argv[2], "threads") ? counts_few : counts_many,
 		    !strcmp(argv[2], "threads"));
 	if (!strcmp(argv[2], "vfork"))

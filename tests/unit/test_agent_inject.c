@@ -236,6 +236,58 @@ static void test_static(void **state)
 	come_and_go(programs[2], "few", 10);
 }
 
+/* As nobody in particular; what is root's is refused. */
+static void test_ordinary_user(void **state)
+{
+	struct target roots;
+	struct error error = {0};
+	struct injected injected;
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip();
+	roots = target_start(programs[0], "few");
+	pid = fork();
+	if (pid == 0) {
+		struct target target;
+
+		if (setgid(65534) < 0 || setuid(65534) < 0 || access(programs[0], X_OK) < 0)
+			_exit(77);
+		if (agent_inject(roots.pid, agent, "1:0", &injected, &error) != -EPERM ||
+		    !strstr(error.message, "belongs to user 0"))
+			_exit(1);
+		target = target_start(programs[0], "few");
+		for (int cycle = 1; cycle <= 10; cycle++) {
+			assert_injected(&target, cycle, &injected);
+			assert_withdrawn(&target, &injected);
+		}
+		target_end(&target);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	target_end(&roots);
+	if (status == 77 << 8) {
+		print_message("skipped: user 65534 may not read %s\n", programs[0]);
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
+static void test_leaderless(void **state)
+{
+	struct target target = target_start(programs[0], "leaderless");
+	struct injected injected;
+
+	wait_for(state_of(target.pid) == 'Z');
+	for (int cycle = 1; cycle <= 3; cycle++) {
+		assert_injected(&target, cycle, &injected);
+		assert_works(&target);
+		assert_withdrawn(&target, &injected);
+	}
+	target_end(&target);
+}
+
 /* Another build of the agent gets an image of its own, the first is still found. */
 static void test_other_agent(void **state)
 {
@@ -528,6 +580,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_many_threads),
 	    cmocka_unit_test(test_static),
+	    cmocka_unit_test(test_ordinary_user),
+	    cmocka_unit_test(test_leaderless),
 	    cmocka_unit_test(test_other_agent),
 	    cmocka_unit_test(test_stopped_target),
 	    cmocka_unit_test(test_killed_target),

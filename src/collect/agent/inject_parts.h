@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "base/error.h"
+#include "collect/agent/inject.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -93,6 +94,7 @@ struct stopped_threads {
 };
 
 int64_t inject_now_ns(void);
+bool thread_has_ended(pid_t tid); /* or is ending: it has no memory any more */
 /* The stop that `tid` is in: its signal, the event in bits 8 and up; 0: it does not (yet) stop;
  * -ESRCH: it is gone. Takes nothing away: an exit is still there for whoever waits for it. */
 int thread_peek(pid_t tid);
@@ -159,5 +161,19 @@ int remote_function(struct remote_call *call, uint64_t code, uint64_t control, u
 int remote_settle(struct remote_call *call, struct error *error);
 /* Puts everything back. The thread still stops. */
 void remote_end(struct remote_call *call);
+
+/* ---- inject_visit.c: one coming or going ---- */
+
+struct visit {
+	pid_t pid, tid;           /* the thread that does it */
+	struct agent_image image; /* of a coming */
+	const char *variable;     /* NULL: leave */
+	struct injected injected;
+	int64_t result; /* of the agent */
+	struct error *error;
+};
+
+/* All threads of the target stand still (NULL: there is only one). */
+int visit_make(struct visit *visit, const struct stopped_threads *threads);
 
 #endif
