@@ -5,11 +5,14 @@
 #include "collect/collector.h"
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "collect/agent/arena.h"
+#include "collect/agent/inject.h"
 #include "collect/agent/lifetimes.h"
 #include "collect/agent/program_file.h"
 #include "collect/known_stacks.h"
+#include "collect/maps.h"
 #include "collect/start.h"
 
 #include <poll.h>
@@ -30,6 +33,7 @@ struct collector {
 	struct rings rings;
 	struct lifetimes lifetimes;
 	struct known_stacks known_stacks;
+	ARRAY(struct injected) injected; /* processes that the agent has to leave again */
 	uint64_t lost_told;
 	bool busy; /* the last look found events, and took all */
 };
@@ -63,19 +67,38 @@ static int agent_create(const struct collector_options *options, struct collecto
 	return 0;
 }
 
-/* ---- a running process ---- */
-
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
-	if (program_path)
-		return program_file_takes_agent(program_path, error);
-	return error_set(error, -ENOTSUP, "the agent cannot be put into a running process");
+	enum program_way way;
+	char exe[64];
+
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
+	return program_file_way(program_path ?: exe, !program_path, &way, error);
 }
 
+/* ---- a running process ---- */
+
+static const char *variable_of(const struct agent_arena *memory)
+{
+	return memory->variable + sizeof(ARENA_VARIABLE); /* behind the '=' */
+}
+
+/* How it is by now /proc tells, not the agent: its mappings before anything that it does. */
 static int agent_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
 			struct error *error)
 {
-	return agent_suits(NULL, pid, error);
+	struct injected injected = {0};
+	int result;
+
+	lifetimes_add(&collector->lifetimes, pid)->drop = LIFETIMES_DROP_START;
+	result = agent_inject(pid, collector->memory.preload, variable_of(&collector->memory),
+			      &injected, error);
+	if (result < 0) {
+		lifetimes_forget(&collector->lifetimes, pid);
+		return result;
+	}
+	array_push(&collector->injected, injected);
+	return maps_hand_over(pid, sink, error);
 }
 
 /* ---- a program that we start ---- */
@@ -111,13 +134,43 @@ static char **environment_with(const struct agent_arena *memory, char *const *en
 	return out;
 }
 
+struct start {
+	struct collector *collector;
+	bool inject;
+	struct agent_start *injection;
+};
+
 static int trace_child(void *context, pid_t pid, struct error *error)
 {
-	struct collector *collector = context;
+	struct start *start = context;
+	const struct agent_arena *memory = &start->collector->memory;
 
-	collector->lifetimes.child = pid;
-	lifetimes_add(&collector->lifetimes, pid);
+	if (start->inject) {
+		start->injection =
+		    agent_start_begin(pid, memory->preload, variable_of(memory), error);
+		if (!start->injection)
+			return error->code;
+	}
+	start->collector->lifetimes.child = pid;
+	lifetimes_add(&start->collector->lifetimes, pid);
 	return 0;
+}
+
+/* The program runs by now: that it is not traced is told, but no reason to end it. */
+static void finish_injection(struct start *start, bool started)
+{
+	struct injected injected = {0};
+	struct error error = {0};
+	int result;
+
+	if (!start->injection)
+		return;
+	result = agent_start_end(start->injection, &injected, &error);
+	if (result >= 0)
+		array_push(&start->collector->injected, injected);
+	else if (started)
+		lifetimes_complain(&start->collector->lifetimes, start->collector->lifetimes.child,
+				   error.message);
 }
 
 static int agent_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
@@ -125,16 +178,21 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 {
 	_cleanup_(free) char **environment = NULL;
 	_cleanup_(free) char *preload = NULL;
+	struct start start = {.collector = collector};
 	struct spawn with_agent = *spawn;
-	int result = program_file_takes_agent(spawn->path, error);
+	enum program_way way;
+	int result = program_file_way(spawn->path, false, &way, error);
 
 	if (result)
 		return result;
 	environment = environment_with(&collector->memory, spawn->envp, &preload);
-	with_agent.envp = environment;
-	result = start_program(&with_agent, trace_child, collector, pid, error);
+	start.inject = way == PROGRAM_INJECT;
+	if (!start.inject)
+		with_agent.envp = environment;
+	result = start_program(&with_agent, trace_child, &start, pid, error);
+	finish_injection(&start, !result);
 	if (result)
-		lifetimes_forget_child(&collector->lifetimes);
+		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child);
 	else
 		lifetimes_expect_exec(&collector->lifetimes, *pid);
 	return result;
@@ -278,6 +336,9 @@ static const char *agent_complaint(const struct collector *collector)
 static void agent_detach(struct collector *collector)
 {
 	__atomic_store_n(&collector->memory.arena->active, 0, __ATOMIC_RELEASE);
+	array_each (injected, &collector->injected)
+		agent_withdraw(injected, NULL);
+	collector->injected.count = 0;
 }
 
 static void agent_stats(const struct collector *collector, struct collector_stats *out)
@@ -291,6 +352,7 @@ static void agent_destroy(struct collector *collector)
 	if (!collector)
 		return;
 	agent_detach(collector);
+	array_fini(&collector->injected);
 	lifetimes_fini(&collector->lifetimes);
 	rings_fini(&collector->rings);
 	known_stacks_fini(&collector->known_stacks);

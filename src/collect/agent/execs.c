@@ -40,6 +40,21 @@ void lifetimes_exec(struct lifetimes *lifetimes, struct traced_process *process,
 	lifetimes_emit(lifetimes, &event->header);
 }
 
+void lifetimes_exec_untold(struct lifetimes *lifetimes, struct traced_process *process,
+			   uint32_t slot, uint64_t time_ns)
+{
+	struct event_exec event = {
+	    .header = {.size = sizeof(event),
+		       .type = EVENT_EXEC,
+		       .time_ns = time_ns,
+		       .pid = process->pid,
+		       .tid = process->pid},
+	};
+
+	lifetimes_exec(lifetimes, process, slot, &event);
+	maps_hand_over(process->pid, lifetimes->sink, NULL);
+}
+
 /* ---- mappings ---- */
 
 struct maps_text {
@@ -135,9 +150,7 @@ void lifetimes_look_at_exec(struct lifetimes *lifetimes, struct traced_process *
 	process->exec_looks = search.found ? 0 : process->exec_looks + 1;
 	if (process->exec_looks < EXEC_LOOKS)
 		return;
-	snprintf(lifetimes->complaint, sizeof(lifetimes->complaint),
-		 "process %d is not traced: the agent cannot be put into its program",
-		 process->pid);
+	lifetimes_complain(lifetimes, process->pid, "the agent cannot be put into its program");
 	lifetimes_unseen(lifetimes, process, false);
 }
 
@@ -166,7 +179,6 @@ void lifetimes_off(struct lifetimes *lifetimes, struct traced_process *process,
 {
 	if (off->reason == ARENA_OFF_STOPPED)
 		return;
-	snprintf(lifetimes->complaint, sizeof(lifetimes->complaint), "process %d is not traced: %s",
-		 process->pid, off_text(off->reason));
+	lifetimes_complain(lifetimes, process->pid, off_text(off->reason));
 	lifetimes_unseen(lifetimes, process, false);
 }

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "os/procfs.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -66,17 +67,24 @@ void lifetimes_expect_exec(struct lifetimes *lifetimes, pid_t pid)
 	process->exec_tid = pid;
 }
 
-void lifetimes_forget_child(struct lifetimes *lifetimes)
+void lifetimes_forget(struct lifetimes *lifetimes, pid_t pid)
 {
-	struct traced_process *process = lifetimes_find(lifetimes, lifetimes->child);
+	struct traced_process *process = lifetimes_find(lifetimes, pid);
 
-	lifetimes->child = 0;
+	if (lifetimes->child == pid)
+		lifetimes->child = 0;
 	if (!process)
 		return;
-	map_remove(&lifetimes->processes, process->pid);
+	map_remove(&lifetimes->processes, pid);
 	if (process->pidfd >= 0)
 		close(process->pidfd);
 	free(process);
+}
+
+void lifetimes_complain(struct lifetimes *lifetimes, pid_t pid, const char *why)
+{
+	snprintf(lifetimes->complaint, sizeof(lifetimes->complaint), "process %d is not traced: %s",
+		 pid, why);
 }
 
 bool lifetimes_go_on(const struct lifetimes *lifetimes)
@@ -274,13 +282,14 @@ static void receive_event(struct lifetimes *lifetimes, struct traced_process *pr
 }
 
 static void receive_arena_record(struct lifetimes *lifetimes, struct traced_process *process,
-				 struct event_header *record)
+				 uint32_t slot, struct event_header *record)
 {
 	switch (record->type) {
 	case ARENA_CHILD:
 		process->drop = LIFETIMES_DROP_FDS;
 		break;
 	case ARENA_WILL_EXEC:
+		process->drop = LIFETIMES_KEEP;
 		process->exec_ns = process->look_ns = record->time_ns;
 		process->exec_tid = record->tid;
 		process->exec_looks = 0;
@@ -302,6 +311,8 @@ static void receive_arena_record(struct lifetimes *lifetimes, struct traced_proc
 	case ARENA_READY:
 		if (process->drop == LIFETIMES_DROP_START)
 			process->drop = LIFETIMES_KEEP;
+		else if (process->exec_ns)
+			lifetimes_exec_untold(lifetimes, process, slot, record->time_ns);
 		break;
 	}
 }
@@ -325,7 +336,7 @@ void lifetimes_receive(void *context, uint32_t slot, struct event_header *record
 	if (record->type < ARENA_PAD)
 		receive_event(lifetimes, process, slot, record);
 	else
-		receive_arena_record(lifetimes, process, record);
+		receive_arena_record(lifetimes, process, slot, record);
 }
 
 void lifetimes_settle(struct lifetimes *lifetimes)

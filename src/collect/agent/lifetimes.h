@@ -73,8 +73,11 @@ struct traced_process *lifetimes_add(struct lifetimes *lifetimes, pid_t pid);
 /* The spawned child is about to become a program. */
 void lifetimes_expect_exec(struct lifetimes *lifetimes, pid_t pid);
 
-/* It did not become one: it is gone and was waited for. */
-void lifetimes_forget_child(struct lifetimes *lifetimes);
+/* It is not traced after all. */
+void lifetimes_forget(struct lifetimes *lifetimes, pid_t pid);
+
+/* Remembers why `pid` is not traced, for the user. */
+void lifetimes_complain(struct lifetimes *lifetimes, pid_t pid, const char *why);
 
 /* Looks which processes have ended: to be done before a pass. */
 void lifetimes_look(struct lifetimes *lifetimes);

@@ -16,6 +16,9 @@ void lifetimes_announce(struct lifetimes *lifetimes, struct event_fork *fork, bo
 
 void lifetimes_exec(struct lifetimes *lifetimes, struct traced_process *process, uint32_t slot,
 		    struct event_exec *event);
+/* The agent was put into a new program, and tells nothing of its beginning. */
+void lifetimes_exec_untold(struct lifetimes *lifetimes, struct traced_process *process,
+			   uint32_t slot, uint64_t time_ns);
 void lifetimes_maps(struct lifetimes *lifetimes, struct traced_process *process,
 		    struct arena_text *text);
 void lifetimes_off(struct lifetimes *lifetimes, struct traced_process *process,
