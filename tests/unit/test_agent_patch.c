@@ -469,7 +469,7 @@ static void test_unwind(void **state)
 
 	_Unwind_Backtrace(trace_frame, NULL); /* loads what it needs */
 	caller_start = (uint64_t)calls_something;
-	caller_end = caller_start + 200;
+	caller_end = caller_start + 1000;
 	for (int i = 0; i < 4; i++) {
 		unwound = 0;
 		probe_inside_number = numbers[i];
