@@ -5,6 +5,7 @@
 #include "inject_target.h"
 
 #include "collect/agent/inject.h"
+#include "collect/agent/inject_parts.h"
 #include "collect/start.h"
 #include "os/procfs.h"
 #include "os/remote.h"
@@ -521,6 +522,44 @@ static void test_gone(void **state)
 	assert_int_equal(agent_inject(getpid(), agent, "1:0", &injected, &error), -EINVAL);
 }
 
+/* An agent's file of which bytes are wrong is refused, or taken; it does not lead astray. */
+static void test_hostile_file(void **state)
+{
+	int file = open(agent, O_RDONLY | O_CLOEXEC), copy = memfd_create("agent", MFD_CLOEXEC);
+	unsigned seed = random_seed(), refused = 0;
+	uint8_t *bytes = malloc(1 << 20);
+	ssize_t size = read(file, bytes, 1 << 20);
+	char path[64];
+
+	assert_true(size > 1000 && size < 1 << 20);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", copy);
+	for (int round = 0; round < 3000; round++) {
+		struct agent_image image;
+		size_t ats[3];
+		uint8_t before[3];
+
+		for (int i = 0; i < 3; i++) { /* headers, the dynamic section, anywhere */
+			ats[i] = rand_r(&seed) % (i == 0 ? 0x200 : (size_t)size);
+			before[i] = bytes[ats[i]];
+			bytes[ats[i]] = rand_r(&seed) % 4 ? rand_r(&seed) : 0xff;
+		}
+		assert_int_equal(pwrite(copy, bytes, size, 0), size);
+		assert_int_equal(ftruncate(copy, round % 10 ? size : rand_r(&seed) % size), 0);
+		if (agent_image_read(path, &image, NULL) < 0) {
+			refused++;
+		} else {
+			agent_image_relocate(&image, 0x7f0000000000);
+			agent_image_fini(&image);
+		}
+		for (int i = 2; i >= 0; i--)
+			bytes[ats[i]] = before[i];
+	}
+	assert_true(refused > 500 && refused < 3000);
+	free(bytes);
+	close(copy);
+	close(file);
+}
+
 struct starting {
 	struct agent_start *start;
 	const char *variable;
@@ -591,6 +630,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_bad_agent),
 	    cmocka_unit_test(test_vfork),
 	    cmocka_unit_test(test_gone),
+	    cmocka_unit_test(test_hostile_file),
 	    cmocka_unit_test(test_start),
 	};
 

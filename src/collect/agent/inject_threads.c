@@ -127,9 +127,12 @@ static int seize_refused(pid_t tid, struct error *error)
 
 	if (code == -ESRCH || thread_has_ended(tid) || procfs_status(tid, &status, NULL) < 0)
 		return 0; /* it has ended */
-	if (code == -EPERM)
-		return remote_refused(tid, &status, error);
-	return error_set_errno(error, code, "cannot stop thread %d", tid);
+	if (code != -EPERM)
+		return error_set_errno(error, code, "cannot stop thread %d", tid);
+	code = remote_refused(tid, &status, error);
+	/* By the thread of our last attempt, which is about to end? */
+	return status.tracer && syscall(SYS_tgkill, getpid(), status.tracer, 0) == 0 ? -EBUSY
+										     : code;
 }
 
 /* The threads that are new: how many, or a negative errno. */
