@@ -5,9 +5,7 @@
  */
 #include "agent.h"
 
-#include "system.h"
-
-#include <signal.h>
+#include "altstack.h"
 
 enum { CALLS_SHARE = 16 }; /* the last of so many parts of the ring takes no calls */
 
@@ -48,15 +46,6 @@ void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, 
 		thread->open_bytes = 0;
 }
 
-/* The alternative stack may be an array in a frame above. */
-static bool on_alternative_stack(void)
-{
-	stack_t now = {.ss_flags = SS_ONSTACK};
-
-	system_call3(__NR_sigaltstack, 0, (uint64_t)&now, 0);
-	return now.ss_flags & SS_ONSTACK;
-}
-
 /*
  * A handler that leaves by siglongjmp(3) may leave a call's record behind that nobody will
  * complete, and that the reader would wait for. Whoever runs above the frame that reserved it
@@ -67,9 +56,10 @@ static __attribute__((noinline)) void close_abandoned(struct agent_thread *threa
 {
 	struct event_header *record =
 	    (void *)(thread->ring + (thread->open_at & (thread->ring_bytes - 1)));
+	stack_t now; /* that may be an array in a frame above */
 
 	if (sp < thread->open_sp || sp >= thread->stack_high ||
-	    thread->open_sp < thread->stack_low || on_alternative_stack())
+	    thread->open_sp < thread->stack_low || altstack_in_use(&now))
 		return;
 	if (thread->open_at >= tail && thread->open_at < head &&
 	    !__atomic_load_n(&record->size, __ATOMIC_RELAXED)) {
