@@ -241,7 +241,6 @@ static void test_signals(void **state)
 }
 
 static sigjmp_buf way_out;
-static volatile sig_atomic_t in_the_middle;
 
 static void leave(int signal)
 {
