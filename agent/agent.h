@@ -43,6 +43,7 @@ struct agent_thread {
 	uint32_t stack_tries;           /* how often it was looked for in vain */
 	uint32_t open_bytes, open_skipped;
 	uint64_t open_at, open_sp; /* a call's record that is not complete yet (ring.c) */
+	uint64_t child_sp;              /* where a thread that it starts begins; agent.own_tables */
 	bool vforked;                   /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */
 	uint64_t execve_envp, execve_memory, execve_bytes;
@@ -74,16 +75,21 @@ struct agent {
 	char preload[ARENA_PATH_MAX]; /* checked copies of the arena's, for children */
 	char variable[128];
 	int32_t pid;
-	bool
-	    check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
+	bool own_tables; /* some thread has descriptors of its own: who started whom matters */
+	bool check_tid;  /* a child shares our memory and runs beside us: ask the kernel who we are */
 };
 
 extern struct agent agent;
 
 /* ---- patch.c, hook.S, stubs: where control leaves the program ---- */
 
-/* Called by the stubs. `site_ip` is the address behind the `syscall` instruction, `sp` the caller's
- * stack pointer. Before: the call has not been made; registers in `frame` may be changed. */
+/*
+ * Called by the stubs. `site_ip` is the address behind the `syscall` instruction, `sp` the caller's
+ * stack pointer. Before: the call has not been made; registers in `frame` may be changed. Some
+ * stubs tell more than the plan wants (syscall(2), a `syscall` without a compare behind it): both
+ * functions look there first. Of exit, arguments are not there yet; exit_group has its status in
+ * di.
+ */
 void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
 /* After: frame->ax is the result. */
 void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
@@ -110,6 +116,8 @@ struct agent_thread *thread_current(void);
 /* A clone that came back in a new thread of this process, with an FS base of its own, which may
  * have been another's that is gone. */
 struct agent_thread *thread_started(uint64_t sp);
+/* The thread that is starting one with its stack pointer at child_sp; 0: it is not known. */
+int32_t thread_that_starts(uint64_t child_sp);
 void thread_ends(struct agent_thread *thread);
 
 /* ---- ring.c ---- */
@@ -124,6 +132,8 @@ void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
 void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */
 void ring_commit(void *record, uint32_t type, uint32_t bytes);
+/* For what should be known at once: a process ends. */
+void ring_wake_collector(void);
 /* Never mind: nothing is told of the `bytes` that were reserved. */
 void ring_cancel(void *record, uint32_t bytes);
 

@@ -14,19 +14,30 @@ uint64_t stub_numbers_plain;
 
 enum { AT_DISPLACED = 18 };
 
+#define PUT(to, ...)                                                                               \
+	((uint8_t *)__builtin_memcpy(to, ((const uint8_t[]){__VA_ARGS__}),                         \
+				     sizeof((const uint8_t[]){__VA_ARGS__})) +                     \
+	 sizeof((const uint8_t[]){__VA_ARGS__}))
+
 static uint8_t *put(uint8_t *to, const void *bytes, uint32_t n)
 {
 	return (uint8_t *)memcpy(to, bytes, n) + n;
 }
 
-#define PUT(to, ...) put(to, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+/* What the jump in the text replaces: 5 or 6 bytes. */
+static uint8_t *put_displaced(uint8_t *to, const struct stub *stub)
+{
+	__builtin_memcpy(to, &stub->original, 8);
+	return to + stub->bytes;
+}
 
 /* The four bytes that end an instruction which names `target`. */
 static uint8_t *put_relative(uint8_t *to, uint64_t target)
 {
 	int32_t relative = (int32_t)(target - ((uint64_t)to + 4));
 
-	return put(to, &relative, 4);
+	__builtin_memcpy(to, &relative, 4);
+	return to + 4;
 }
 
 static uint8_t *put_jump(uint8_t *to, uint64_t target)
@@ -68,7 +79,7 @@ static void put_filter(uint8_t *code, const struct stub *stub)
 
 static void write_whole(uint8_t *code, struct stub *stub)
 {
-	uint8_t *to = put(put_call(code, hook_before), stub->original, stub->bytes);
+	uint8_t *to = put_displaced(put_call(code, hook_before), stub);
 
 	to = PUT(to, 0x0f, 0x05);
 	put_jump(put_call(to, hook_after), stub->site_ip);
@@ -86,7 +97,7 @@ static void write_whole_any(uint8_t *code, struct stub *stub)
 {
 	write_whole(code, stub);
 	stub->entry = STUB_ENTRY_WHOLE;
-	put_short(put(code + stub->entry, stub->original, stub->bytes), 0xeb, code);
+	put_short(put_displaced(code + stub->entry, stub), 0xeb, code);
 }
 
 static void write_instead_of_mov(uint8_t *code, struct stub *stub)
@@ -95,7 +106,7 @@ static void write_instead_of_mov(uint8_t *code, struct stub *stub)
 
 	if (stub->kind == STUB_BEFORE)
 		put_call(code, hook_before);
-	put_jump(put(code + AT_DISPLACED, stub->original, stub->bytes),
+	put_jump(put_displaced(code + AT_DISPLACED, stub),
 		 stub->at + stub->bytes + stub->between_bytes);
 	if (stub->between_bytes)
 		entry = put(entry, (const uint8_t *)stub->at + stub->bytes, stub->between_bytes);
@@ -110,7 +121,7 @@ static void write_instead_of_mov(uint8_t *code, struct stub *stub)
 
 static void write_instead_of_compare(uint8_t *code, struct stub *stub)
 {
-	uint8_t *to = put(put_call(code, hook_compared), stub->original, stub->bytes);
+	uint8_t *to = put_displaced(put_call(code, hook_compared), stub);
 
 	put_jump(to, stub->at + stub->bytes);
 	if (stub->filter) {
@@ -134,11 +145,11 @@ void stub_write(uint8_t *to, struct stub *stub)
 	stub->entry = 0;
 	if (stub->kind == STUB_AFTER)
 		write_instead_of_compare(to, stub);
-	else if (stub->kind == STUB_WHOLE && stub->original[0] == 0x4c)
+	else if (stub->kind == STUB_WHOLE && (uint8_t)stub->original == 0x4c)
 		write_whole_any(to, stub);
 	else if (stub->kind == STUB_WHOLE)
 		write_whole(to, stub);
 	else
 		write_instead_of_mov(to, stub);
-	put(to + STUB_FIELD, &field, sizeof(field));
+	__builtin_memcpy(to + STUB_FIELD, &field, sizeof(field));
 }

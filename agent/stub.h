@@ -58,9 +58,9 @@ enum stub_filter {
 };
 
 struct stub {
-	uint64_t at;      /* of the instruction in the text that is replaced; `bytes` bytes */
-	uint64_t site_ip; /* behind the `syscall` */
-	uint8_t original[8];
+	uint64_t at;       /* of the instruction in the text that is replaced; `bytes` bytes */
+	uint64_t site_ip;  /* behind the `syscall` */
+	uint64_t original; /* the 8 bytes at `at` as they were */
 	uint16_t number;
 	uint8_t kind;   /* enum stub_kind */
 	uint8_t filter; /* enum stub_filter */

@@ -86,6 +86,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	trace(options, session);
 	session_reconcile(session);
 	session_stop(session);
+	output_say_complaint(session_complaint(session));
 	session_report(session, &report, output_progress, NULL);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);

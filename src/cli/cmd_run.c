@@ -188,6 +188,7 @@ static int trace(const struct options *options, struct session *session)
 	}
 	session_reconcile(session);
 	session_stop(session);
+	output_say_complaint(session_complaint(session));
 	signals_release_stops();
 	result = report(options, session, &leaks);
 	session_outlive_targets(session);

@@ -102,6 +102,12 @@ void output_check(const struct options *options)
 		close(fd);
 }
 
+void output_say_complaint(const char *complaint)
+{
+	if (complaint)
+		fprintf(stderr, "htrace: %s\n", complaint);
+}
+
 void output_say_fallback(const char *collector, const char *reason)
 {
 	if (reason)

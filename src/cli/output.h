@@ -16,6 +16,9 @@ void output_check(const struct options *options);
 /* Says that `collector` had to be taken, and why; nothing where `reason` is NULL. */
 void output_say_fallback(const char *collector, const char *reason);
 
+/* Says why a process is not traced; NULL: all are. */
+void output_say_complaint(const char *complaint);
+
 /* For symbolizer_new(): one line that is overwritten, on a terminal only. */
 void output_progress(void *context, const char *module_path);
 

@@ -61,6 +61,7 @@ static inline bool site_is_lifetime_after(uint32_t number)
 	case 57:  /* fork */
 	case 58:  /* vfork */
 	case 59:  /* execve */
+	case 272: /* unshare */
 	case 322: /* execveat */
 	case 435: /* clone3 */
 		return true;
@@ -266,6 +267,7 @@ static inline bool site_read(const uint8_t *bytes, size_t n, size_t at, struct s
 static inline size_t site_next(const uint8_t *bytes, size_t n, size_t from, const struct plan *plan,
 			       struct site *site)
 {
+	*site = (struct site){0};
 	for (size_t call = from; call + 2 <= n; call++) {
 		size_t back = 2, most = SITE_EXIT_MAX;
 

@@ -260,12 +260,17 @@ int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
 		sscanf(line, "Threads: %u", &out->threads);
 		if (sscanf(line, "Uid: %*u %u", &uid) == 1)
 			out->uid = uid;
-		if (sscanf(line, "State: %c", &state) == 1)
+		if (sscanf(line, "State: %c", &state) == 1) {
 			out->zombie = state == 'Z' || state == 'X';
+			out->uninterruptible = state == 'D';
+		}
 		if (!strncmp(line, "VmSize:", 7))
 			has_memory = true;
 	}
-	out->kernel_thread = !has_memory && !out->zombie;
+	/* A process that is ending has lost its memory too; kthreadd(2) is the father of the
+	 * others. */
+	out->kernel_thread = !has_memory && !out->zombie && (out->ppid == 2 || out->tgid == 2);
+	out->ending = !has_memory && !out->kernel_thread;
 	return 0;
 }
 

@@ -64,6 +64,8 @@ struct procfs_status {
 	uint32_t uid;       /* effective */
 	bool kernel_thread; /* no user memory at all */
 	bool zombie;
+	bool uninterruptible; /* waits in the kernel for what cannot be interrupted */
+	bool ending;          /* or a zombie: it has no memory any more */
 	uint32_t threads;
 };
 

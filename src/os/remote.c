@@ -122,7 +122,7 @@ int remote_check(pid_t pid, struct procfs_status *status, struct error *error)
 		return error_set(error, -EINVAL, "process %d is this program itself", pid);
 	if (status->kernel_thread)
 		return error_set(error, -EINVAL, "process %d is a kernel thread", pid);
-	if (status->zombie && status->threads <= 1)
+	if (status->ending && status->threads <= 1)
 		return error_set(error, -ESRCH, "process %d has ended already", pid);
 	if (is_foreign(pid))
 		return error_set(error, -ENOEXEC,

@@ -99,7 +99,7 @@ static inline void *producer_reserve(struct producer *producer, uint32_t bytes)
 	uint64_t tail = __atomic_load_n(&producer->slot->tail, __ATOMIC_ACQUIRE);
 	uint64_t skipped = at + bytes > size ? size - at : 0;
 
-	if (bytes + skipped > size - (head - tail)) {
+	if (head % 8 || head - tail > size || bytes + skipped > size - (head - tail)) {
 		producer->slot->dropped++;
 		return NULL;
 	}

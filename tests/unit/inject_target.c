@@ -1,7 +1,7 @@
 /*
- * inject_target FD threads|few|vfork: many threads that do what programs do, and check that it
- * works as if nobody were there. Exits with TARGET_EXIT if it did. FD is the memory of struct
- * target_shared.
+ * inject_target FD threads|few|vfork|leaderless [stops]: many threads that do what programs do, and
+ * check that it works as if nobody were there. Exits with TARGET_EXIT if it did. With `stops` there
+ * are none that a mere stop disturbs, as epoll_wait(2). FD is the memory of struct target_shared.
  */
 #include "inject_target.h"
 
@@ -307,8 +307,8 @@ static void (*const runs[TARGET_KINDS])(struct worker *worker) = {
     [SUSPEND] = run_suspend, [WAKE] = run_wake,         [SLEEP] = run_sleep,
 };
 
-static const int counts_many[TARGET_KINDS] = {15, 15, 10, 10, 4, 5, 1, 3, 10, 5, 5, 16};
-static const int counts_few[TARGET_KINDS] = {1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1};
+static int counts_many[TARGET_KINDS] = {15, 15, 10, 10, 4, 5, 1, 3, 10, 5, 5, 16};
+static int counts_few[TARGET_KINDS] = {1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1};
 
 static void *worker_run(void *context)
 {
@@ -370,6 +370,13 @@ static void *run_vfork(void *context)
 	return NULL;
 }
 
+/* The process goes on without its first thread. */
+static void *run_without_leader(void *context)
+{
+	run_threads(counts_few, false);
+	exit(shared->wrong ? 1 : TARGET_EXIT);
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction queued = {.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -378,8 +385,10 @@ int main(int argc, char **argv)
 	struct sigaction usr2 = {.sa_handler = on_usr2};
 	pthread_t thread;
 
-	if (argc != 3)
+	if (argc < 3)
 		return 2;
+	if (argc > 3)
+		counts_many[EPOLL] = counts_few[EPOLL] = 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	shared =
 	    mmap(NULL, TARGET_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[1]), 0);
@@ -393,6 +402,10 @@ int main(int argc, char **argv)
 	block(SIG_BLOCK, SIGRTMIN, SIGALRM, SIGUSR2);
 	if (!strcmp(argv[2], "vfork"))
 		pthread_create(&thread, NULL, run_vfork, NULL);
+	if (!strcmp(argv[2], "leaderless")) {
+		pthread_create(&thread, NULL, run_without_leader, NULL);
+		pthread_exit(NULL);
+	}
 	run_threads(strcmp(argv[2], "threads") ? counts_few : counts_many,
 		    !strcmp(argv[2], "threads"));
 	if (!strcmp(argv[2], "vfork"))

@@ -67,7 +67,7 @@ static struct target target_new(void)
 	return target;
 }
 
-static struct target target_start(char *program, const char *mode)
+static struct target target_start_with(char *program, const char *mode, const char *option)
 {
 	struct target target = target_new();
 	char number[16];
@@ -76,11 +76,16 @@ static struct target target_start(char *program, const char *mode)
 	target.pid = fork();
 	assert_true(target.pid >= 0);
 	if (target.pid == 0) {
-		execl(program, program, number, mode, NULL);
+		execl(program, program, number, mode, option, NULL);
 		_exit(99);
 	}
 	wait_for(target.shared->ready);
 	return target;
+}
+
+static struct target target_start(char *program, const char *mode)
+{
+	return target_start_with(program, mode, NULL);
 }
 
 static void target_free(struct target *target)
@@ -231,6 +236,58 @@ static void test_static(void **state)
 	come_and_go(programs[2], "few", 10);
 }
 
+/* As nobody in particular; what is root's is refused. */
+static void test_ordinary_user(void **state)
+{
+	struct target roots;
+	struct error error = {0};
+	struct injected injected;
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip();
+	roots = target_start(programs[0], "few");
+	pid = fork();
+	if (pid == 0) {
+		struct target target;
+
+		if (setgid(65534) < 0 || setuid(65534) < 0 || access(programs[0], X_OK) < 0)
+			_exit(77);
+		if (agent_inject(roots.pid, agent, "1:0", &injected, &error) != -EPERM ||
+		    !strstr(error.message, "belongs to user 0"))
+			_exit(1);
+		target = target_start(programs[0], "few");
+		for (int cycle = 1; cycle <= 10; cycle++) {
+			assert_injected(&target, cycle, &injected);
+			assert_withdrawn(&target, &injected);
+		}
+		target_end(&target);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	target_end(&roots);
+	if (status == 77 << 8) {
+		print_message("skipped: user 65534 may not read %s\n", programs[0]);
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
+static void test_leaderless(void **state)
+{
+	struct target target = target_start(programs[0], "leaderless");
+	struct injected injected;
+
+	wait_for(state_of(target.pid) == 'Z');
+	for (int cycle = 1; cycle <= 3; cycle++) {
+		assert_injected(&target, cycle, &injected);
+		assert_works(&target);
+		assert_withdrawn(&target, &injected);
+	}
+	target_end(&target);
+}
+
 /* Another build of the agent gets an image of its own, the first is still found. */
 static void test_other_agent(void **state)
 {
@@ -254,7 +311,7 @@ static void test_other_agent(void **state)
 
 static void test_stopped_target(void **state)
 {
-	struct target target = target_start(programs[0], "few");
+	struct target target = target_start_with(programs[0], "few", "stops");
 	struct injected injected;
 	uint32_t rounds;
 
@@ -330,7 +387,7 @@ static void test_killed_target(void **state)
 /* Whoever injects may be killed at any moment. */
 static void test_killed_injector(void **state)
 {
-	struct target target = target_start(programs[0], "threads");
+	struct target target = target_start_with(programs[0], "threads", "stops");
 	unsigned seed = random_seed();
 	struct injected injected;
 
@@ -354,6 +411,34 @@ static void test_killed_injector(void **state)
 	assert_withdrawn(&target, &injected);
 	assert_works(&target);
 	target_end(&target);
+}
+
+/* The same while it makes room for the agent. */
+static void test_killed_at_first(void **state)
+{
+	unsigned seed = random_seed();
+	int placed = 0;
+
+	for (int round = 0; round < 150; round++) {
+		struct target target = target_start_with(programs[round % 3], "few", "stops");
+		struct injected injected;
+		struct error error;
+		pid_t injector = fork();
+
+		if (injector == 0) {
+			inject(&target, 1, &injected, &error);
+			_exit(0);
+		}
+		usleep(rand_r(&seed) % 1500);
+		kill(injector, SIGKILL);
+		assert_int_equal(waitpid(injector, NULL, 0), injector);
+		placed += count_images(target.pid) > 0;
+		assert_works(&target);
+		assert_injected(&target, 2, &injected);
+		assert_works(&target);
+		target_end(&target);
+	}
+	print_message("killed before the image was there: %d, later: %d\n", 150 - placed, placed);
 }
 
 static void test_traced_by_another(void **state)
@@ -495,10 +580,13 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_many_threads),
 	    cmocka_unit_test(test_static),
+	    cmocka_unit_test(test_ordinary_user),
+	    cmocka_unit_test(test_leaderless),
 	    cmocka_unit_test(test_other_agent),
 	    cmocka_unit_test(test_stopped_target),
 	    cmocka_unit_test(test_killed_target),
 	    cmocka_unit_test(test_killed_injector),
+	    cmocka_unit_test(test_killed_at_first),
 	    cmocka_unit_test(test_traced_by_another),
 	    cmocka_unit_test(test_bad_agent),
 	    cmocka_unit_test(test_vfork),

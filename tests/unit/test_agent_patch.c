@@ -5,6 +5,7 @@
  */
 #include "agent_patch/probe.h"
 
+#include "event/site_search.h"
 #include "model/fd_syscalls.h"
 
 #include <elf.h>
@@ -21,13 +22,21 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
 #include <cmocka.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE              65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
 
 struct text {
 	uint64_t start, end, offset;
@@ -233,7 +242,7 @@ static void test_any_number(void **state)
 		    calls_of(from, SYS_memfd_create, true, &call) ? call.args[0] : 0);
 	assert_int_equal(ftruncate(copy, 8192), 0);
 	from = probe_calls_n;
-	page = (void *)syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE, copy, 4096);
+	page = (void *)syscall(SYS_mmap, NULL, 4096L, PROT_READ, MAP_PRIVATE, copy, 4096L);
 	assert_ptr_not_equal(page, MAP_FAILED);
 	assert_int_equal(calls_of(from, SYS_mmap, false, &call), 1);
 	assert_int_equal(call.args[5], 4096);
@@ -359,7 +368,7 @@ static long (*volatile may_throw)(long, ...) = syscall;
 
 static __attribute__((noinline)) void wait_somehow(void)
 {
-	__attribute__((cleanup(clean))) int value = 1;
+	__attribute__((cleanup(clean), unused)) int value = 1;
 	char byte;
 
 	if (how == 0)
@@ -437,7 +446,7 @@ static void unwind_here(bool after)
 		unwound |= after ? 2 : 1;
 }
 
-static __attribute__((noinline, noclone)) void calls_something(int what)
+static __attribute__((noinline)) void calls_something(int what)
 {
 	int fds[2];
 
@@ -469,6 +478,139 @@ static void test_unwind(void **state)
 		probe_inside = NULL;
 		assert_int_equal(unwound, seen[i]);
 	}
+}
+
+static struct arena_file known[2];
+static volatile uint32_t steps, steps_in_stubs, steps_lost;
+static uint64_t lost_ip;
+static volatile bool toggling, is_patched;
+
+static int patch_known(void)
+{
+	int sum = 0;
+
+	for (int i = 0; i < 2; i++) {
+		int n =
+		    probe_patch(texts[i].start, texts[i].end, texts[i].offset, &known[i], &reason);
+
+		if (n < 0)
+			return n;
+		sum += n;
+	}
+	return sum;
+}
+
+static void sites_learn(void)
+{
+	for (int i = 0; i < 2; i++) {
+		size_t from = 0;
+		struct site site;
+
+		known[i].sites_n = 0;
+		while ((from = site_next((const uint8_t *)texts[i].start,
+					 texts[i].end - texts[i].start, from, &probe_plan, &site)))
+			known[i].sites[known[i].sites_n++] = (struct arena_site){
+			    (uint32_t)(texts[i].offset + site.at), site.number, site.kind};
+	}
+}
+
+static _Unwind_Reason_Code find_caller(struct _Unwind_Context *context, void *arg)
+{
+	uint64_t ip = _Unwind_GetIP(context);
+
+	*(bool *)arg |= ip >= caller_start && ip < caller_end;
+	return _URC_NO_REASON;
+}
+
+/* After every single instruction: unwinds from there, or changes the text around it. */
+static void on_step(int number, siginfo_t *info, void *context)
+{
+	uint64_t ip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	bool found = false;
+
+	steps++;
+	steps_in_stubs += probe_is_stub(ip);
+	if (toggling) {
+		if (is_patched ? probe_restore() != 0 : patch_known() <= 60)
+			steps_lost++;
+		is_patched = !is_patched;
+		return;
+	}
+	_Unwind_Backtrace(find_caller, &found);
+	if (!found && !steps_lost++)
+		lost_ip = ip;
+}
+
+static __attribute__((noinline)) void calls_stepping(void)
+{
+	int bad, fd, copy;
+	sigset_t set;
+	char byte;
+
+	sigemptyset(&set);
+	__asm__ volatile(
+	    "lea -128(%%rsp),%%rsp; pushfq; orl $0x100,(%%rsp); popfq; lea 128(%%rsp),%%rsp"
+	    :
+	    :
+	    : "memory", "cc");
+	fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	copy = dup(fd);
+	bad = read(copy, &byte, 1) != 1;
+	bad += close(copy) != 0;
+	bad += close(copy) != -1;
+	bad += read(copy, &byte, 1) != -1;
+	copy = (int)syscall(SYS_dup, fd);
+	bad += syscall(SYS_close, copy) != 0;
+	bad += syscall(SYS_getpid) <= 0;
+	copy = signalfd(-1, &set, SFD_CLOEXEC);
+	bad += close(copy) != 0 || close(fd) != 0;
+	if (fork() == 0)
+		_exit(0);
+	__asm__ volatile(
+	    "lea -128(%%rsp),%%rsp; pushfq; andl $~0x100,(%%rsp); popfq; lea 128(%%rsp),%%rsp"
+	    :
+	    :
+	    : "memory", "cc");
+	assert_int_equal(bad, 0);
+	assert_true(fd >= 0 && copy >= 0);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+static void step_through(bool toggle)
+{
+	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO}, old;
+
+	toggling = toggle;
+	steps = steps_in_stubs = steps_lost = 0;
+	caller_start = (uint64_t)calls_stepping;
+	caller_end = caller_start + 1000;
+	calls_something(0); /* binds what is bound lazily */
+	sigaction(SIGTRAP, &action, &old);
+	calls_stepping();
+	sigaction(SIGTRAP, &old, NULL);
+	printf("%u steps, %u of them in stubs\n", steps, steps_in_stubs);
+	if (steps_lost)
+		fail_msg("%u steps went wrong, first at %#" PRIx64, steps_lost, lost_ip);
+	assert_true(steps > 300);
+}
+
+/* From every instruction of libc, stubs and hooks an unwinder finds back. */
+static void test_unwind_steps(void **state)
+{
+	step_through(false);
+	assert_true(steps_in_stubs > 60);
+}
+
+/* The text may change between any two instructions. */
+static void test_patch_steps(void **state)
+{
+	sites_learn();
+	is_patched = false;
+	step_through(true);
+	assert_true(steps_in_stubs > 0);
+	assert_int_equal(probe_restore(), 0);
+	assert_int_equal(bytes_changed(), 0);
 }
 
 static int patch_own(void)
@@ -602,6 +744,25 @@ static void test_gone(void **state)
 	probe_plan = saved;
 }
 
+/* Where text may not be made writable, nothing happens. */
+static void test_denied(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0)
+			_exit(77);
+		if (patch() != -EACCES || reason != ARENA_OFF_PROTECT || bytes_changed())
+			_exit(1);
+		_exit(close(dup(1)) == 0 && probe_restore() == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status == 77 << 8)
+		skip(); /* a kernel before 6.3 */
+	assert_int_equal(status, 0);
+}
+
 enum { HAMMERS = 2, ROUNDS = 100 };
 
 static volatile bool pausing, stopping;
@@ -706,6 +867,7 @@ int main(void)
 	    cmocka_unit_test(test_own_sites),
 	    cmocka_unit_test(test_known_sites),
 	    cmocka_unit_test(test_gone),
+	    cmocka_unit_test(test_denied),
 	    cmocka_unit_test_setup_teardown(test_values, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_filters, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_any_number, patch_begin, patch_end),
@@ -713,6 +875,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_threads, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_cancel, patch_begin, patch_end),
 	    cmocka_unit_test_setup_teardown(test_unwind, patch_begin, patch_end),
+	    cmocka_unit_test_setup_teardown(test_unwind_steps, patch_begin, patch_end),
+	    cmocka_unit_test(test_patch_steps),
 	    cmocka_unit_test(test_hammered),
 	};
 

@@ -5,18 +5,23 @@
 #include "collect/collector.h"
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "collect/agent/arena.h"
+#include "collect/agent/inject.h"
 #include "collect/agent/lifetimes.h"
 #include "collect/agent/program_file.h"
 #include "collect/known_stacks.h"
+#include "collect/maps.h"
 #include "collect/start.h"
 
-#include <poll.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	NAP_MS = 1,             /* while events come */
@@ -30,6 +35,7 @@ struct collector {
 	struct rings rings;
 	struct lifetimes lifetimes;
 	struct known_stacks known_stacks;
+	ARRAY(struct injected) injected; /* processes that the agent has to leave again */
 	uint64_t lost_told;
 	bool busy; /* the last look found events, and took all */
 };
@@ -63,19 +69,38 @@ static int agent_create(const struct collector_options *options, struct collecto
 	return 0;
 }
 
-/* ---- a running process ---- */
-
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
-	if (program_path)
-		return program_file_takes_agent(program_path, error);
-	return error_set(error, -ENOTSUP, "the agent cannot be put into a running process");
+	enum program_way way;
+	char exe[64];
+
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
+	return program_file_way(program_path ?: exe, !program_path, &way, error);
 }
 
+/* ---- a running process ---- */
+
+static const char *variable_of(const struct agent_arena *memory)
+{
+	return memory->variable + sizeof(ARENA_VARIABLE); /* behind the '=' */
+}
+
+/* How it is by now /proc tells, not the agent: its mappings before anything that it does. */
 static int agent_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
 			struct error *error)
 {
-	return agent_suits(NULL, pid, error);
+	struct injected injected = {0};
+	int result;
+
+	lifetimes_add(&collector->lifetimes, pid)->drop = LIFETIMES_DROP_START;
+	result = agent_inject(pid, collector->memory.preload, variable_of(&collector->memory),
+			      &injected, error);
+	if (result < 0) {
+		lifetimes_forget(&collector->lifetimes, pid);
+		return result;
+	}
+	array_push(&collector->injected, injected);
+	return maps_hand_over(pid, sink, error);
 }
 
 /* ---- a program that we start ---- */
@@ -111,13 +136,43 @@ static char **environment_with(const struct agent_arena *memory, char *const *en
 	return out;
 }
 
+struct start {
+	struct collector *collector;
+	bool inject;
+	struct agent_start *injection;
+};
+
 static int trace_child(void *context, pid_t pid, struct error *error)
 {
-	struct collector *collector = context;
+	struct start *start = context;
+	const struct agent_arena *memory = &start->collector->memory;
 
-	collector->lifetimes.child = pid;
-	lifetimes_add(&collector->lifetimes, pid);
+	if (start->inject) {
+		start->injection =
+		    agent_start_begin(pid, memory->preload, variable_of(memory), error);
+		if (!start->injection)
+			return error->code;
+	}
+	start->collector->lifetimes.child = pid;
+	lifetimes_add(&start->collector->lifetimes, pid);
 	return 0;
+}
+
+/* The program runs by now: that it is not traced is told, but no reason to end it. */
+static void finish_injection(struct start *start, bool started)
+{
+	struct injected injected = {0};
+	struct error error = {0};
+	int result;
+
+	if (!start->injection)
+		return;
+	result = agent_start_end(start->injection, &injected, &error);
+	if (result >= 0)
+		array_push(&start->collector->injected, injected);
+	else if (started)
+		lifetimes_complain(&start->collector->lifetimes, start->collector->lifetimes.child,
+				   error.message);
 }
 
 static int agent_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
@@ -125,16 +180,21 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 {
 	_cleanup_(free) char **environment = NULL;
 	_cleanup_(free) char *preload = NULL;
+	struct start start = {.collector = collector};
 	struct spawn with_agent = *spawn;
-	int result = program_file_takes_agent(spawn->path, error);
+	enum program_way way;
+	int result = program_file_way(spawn->path, false, &way, error);
 
 	if (result)
 		return result;
 	environment = environment_with(&collector->memory, spawn->envp, &preload);
-	with_agent.envp = environment;
-	result = start_program(&with_agent, trace_child, collector, pid, error);
+	start.inject = way == PROGRAM_INJECT;
+	if (!start.inject)
+		with_agent.envp = environment;
+	result = start_program(&with_agent, trace_child, &start, pid, error);
+	finish_injection(&start, !result);
 	if (result)
-		lifetimes_forget_child(&collector->lifetimes);
+		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child);
 	else
 		lifetimes_expect_exec(&collector->lifetimes, *pid);
 	return result;
@@ -199,13 +259,18 @@ static bool drain(struct collector *collector)
 	return all;
 }
 
-/* Waits until a process ends, at most `ms`. Returns -EINTR after a signal. */
+/* Waits until an agent wakes us, at most `ms`. Returns -EINTR after a signal. */
 static int wait_ms(struct collector *collector, int ms)
 {
-	nfds_t n;
-	struct pollfd *pidfds = lifetimes_pidfds(&collector->lifetimes, &n);
+	uint32_t *sleeping = &collector->memory.arena->sleeping;
+	struct timespec most = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	bool interrupted;
 
-	return poll(pidfds, n, ms) < 0 && errno == EINTR ? -EINTR : 0;
+	__atomic_store_n(sleeping, 1, __ATOMIC_SEQ_CST);
+	interrupted = syscall(SYS_futex, sleeping, FUTEX_WAIT, 1, &most, NULL, 0) < 0 &&
+		      errno == EINTR;
+	__atomic_store_n(sleeping, 0, __ATOMIC_RELAXED);
+	return interrupted ? -EINTR : 0;
 }
 
 /* Waits for more, until a time. */
@@ -278,6 +343,9 @@ static const char *agent_complaint(const struct collector *collector)
 static void agent_detach(struct collector *collector)
 {
 	__atomic_store_n(&collector->memory.arena->active, 0, __ATOMIC_RELEASE);
+	array_each (injected, &collector->injected)
+		agent_withdraw(injected, NULL);
+	collector->injected.count = 0;
 }
 
 static void agent_stats(const struct collector *collector, struct collector_stats *out)
@@ -291,6 +359,7 @@ static void agent_destroy(struct collector *collector)
 	if (!collector)
 		return;
 	agent_detach(collector);
+	array_fini(&collector->injected);
 	lifetimes_fini(&collector->lifetimes);
 	rings_fini(&collector->rings);
 	known_stacks_fini(&collector->known_stacks);

@@ -37,7 +37,24 @@ void lifetimes_exec(struct lifetimes *lifetimes, struct traced_process *process,
 	process->status_known = false;
 	process->exe_inode = exe_inode(process->pid);
 	process->exe_told = false;
+	process->exit_tid = 0;
+	lifetimes_emit_fds(lifetimes, process, process->pid);
 	lifetimes_emit(lifetimes, &event->header);
+}
+
+void lifetimes_exec_untold(struct lifetimes *lifetimes, struct traced_process *process,
+			   uint32_t slot, uint64_t time_ns)
+{
+	struct event_exec event = {
+	    .header = {.size = sizeof(event),
+		       .type = EVENT_EXEC,
+		       .time_ns = time_ns,
+		       .pid = process->pid,
+		       .tid = process->pid},
+	};
+
+	lifetimes_exec(lifetimes, process, slot, &event);
+	maps_hand_over(process->pid, lifetimes->sink, NULL);
 }
 
 /* ---- mappings ---- */
@@ -80,7 +97,15 @@ void lifetimes_maps(struct lifetimes *lifetimes, struct traced_process *process,
 		    struct arena_text *text)
 {
 	struct maps_text job = {lifetimes, process, text->header.time_ns, false};
-	_cleanup_(free) char *copy = xmemdup(text->text, text->size);
+	_cleanup_(free) char *copy = NULL;
+
+	/* The agent does not know what was mapped: who is quick sees it. */
+	if (!text->size) {
+		if (maps_hand_over(process->pid, lifetimes->sink, NULL) < 0)
+			lifetimes->lost++;
+		return;
+	}
+	copy = xmemdup(text->text, text->size);
 
 	job.by_inode = procfs_maps_text(copy, text->size, find_exe, &job);
 	memcpy(copy, text->text, text->size);
@@ -135,9 +160,7 @@ void lifetimes_look_at_exec(struct lifetimes *lifetimes, struct traced_process *
 	process->exec_looks = search.found ? 0 : process->exec_looks + 1;
 	if (process->exec_looks < EXEC_LOOKS)
 		return;
-	snprintf(lifetimes->complaint, sizeof(lifetimes->complaint),
-		 "process %d is not traced: the agent cannot be put into its program",
-		 process->pid);
+	lifetimes_complain(lifetimes, process->pid, "the agent cannot be put into its program");
 	lifetimes_unseen(lifetimes, process, false);
 }
 
@@ -166,7 +189,6 @@ void lifetimes_off(struct lifetimes *lifetimes, struct traced_process *process,
 {
 	if (off->reason == ARENA_OFF_STOPPED)
 		return;
-	snprintf(lifetimes->complaint, sizeof(lifetimes->complaint), "process %d is not traced: %s",
-		 process->pid, off_text(off->reason));
+	lifetimes_complain(lifetimes, process->pid, off_text(off->reason));
 	lifetimes_unseen(lifetimes, process, false);
 }

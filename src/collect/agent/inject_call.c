@@ -14,11 +14,9 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-extern const uint8_t inject_code_start[], inject_code_end[];
+extern const uint8_t inject_code_start[], inject_code_leave[], inject_code_end[];
 
 enum {
 	SYSCALL_STOP = SIGTRAP | 0x80,
@@ -28,10 +26,7 @@ enum {
 	STATE_LEAVES = 2,
 	WAITS = 100, /* of 10 ms */
 	POLL_US = 50,
-	XSTATE_MAX = 16 * 1024,
-	RESTARTS_MIN = 512, /* the kernel's ERESTARTSYS, ... */
-	RESTARTS_MAX = 514,
-	RESTART_BLOCK = 516,
+	RED_ZONE = 128,
 };
 
 static const int64_t system_call_limit_ns = 2000000000;
@@ -44,15 +39,14 @@ struct control {
 	uint64_t waits;
 	uint64_t timeout[2];
 	uint64_t pad2[3];
-	ucontext_t context; /* what rt_sigreturn(2) restores */
+	struct home_frame home;
 	char variable[INJECT_VARIABLE_MAX];
-	uint8_t xstate[XSTATE_MAX] __attribute__((aligned(64)));
 };
 
 _Static_assert(offsetof(struct control, result) == 8, "inject_code.S");
 _Static_assert(offsetof(struct control, waits) == 16, "inject_code.S");
 _Static_assert(offsetof(struct control, timeout) == 24, "inject_code.S");
-_Static_assert(offsetof(struct control, context) == 64, "inject_code.S");
+_Static_assert(offsetof(struct control, home) == 64, "inject_code.S");
 _Static_assert(sizeof(struct control) <= INJECT_CONTROL_BYTES, "room");
 
 uint64_t remote_code_bytes(void)
@@ -63,6 +57,21 @@ uint64_t remote_code_bytes(void)
 const void *remote_code(void)
 {
 	return inject_code_start;
+}
+
+void remote_hurry(pid_t tid, uint64_t code)
+{
+	struct user_regs_struct registers;
+	uint32_t state;
+
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &registers) < 0 ||
+	    registers.rip - code >= (uint64_t)(inject_code_leave - inject_code_start) ||
+	    remote_read(tid, registers.rbx, &state, sizeof(state)) != sizeof(state) ||
+	    state != STATE_WAITS)
+		return;
+	registers.rip = code + (inject_code_leave - inject_code_start);
+	registers.orig_rax = -1;
+	ptrace(PTRACE_SETREGS, tid, NULL, &registers);
 }
 
 static int gone(const struct remote_call *call, struct error *error)
@@ -83,13 +92,9 @@ static uint64_t mask_during_call(void)
 
 int remote_begin(struct remote_call *call, pid_t pid, pid_t tid, struct error *error)
 {
-	uint64_t mask = mask_during_call();
-	uint64_t gadget = call->gadget;
-
-	*call = (struct remote_call){.pid = pid, .tid = tid, .gadget = gadget};
+	*call = (struct remote_call){.pid = pid, .tid = tid, .gadgets = call->gadgets};
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &call->saved) < 0 ||
-	    ptrace(PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &call->mask) < 0 ||
-	    ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) < 0)
+	    ptrace(PTRACE_GETSIGMASK, tid, (void *)sizeof(call->mask), &call->mask) < 0)
 		return errno == ESRCH
 			   ? gone(call, error)
 			   : error_set_errno(error, -errno,
@@ -175,24 +180,62 @@ int remote_settle(struct remote_call *call, struct error *error)
 	return result;
 }
 
+/* The signal mask comes after registers that know the way home, and goes before they go. */
+static int set_registers(struct remote_call *call, struct user_regs_struct *registers,
+			 struct error *error)
+{
+	uint64_t mask = mask_during_call();
+
+	registers->eflags &= ~(FLAG_DIRECTION | FLAG_TRAP);
+	registers->orig_rax = -1;
+	if (ptrace(PTRACE_SETREGS, call->tid, NULL, registers) < 0 ||
+	    (!call->is_masked &&
+	     ptrace(PTRACE_SETSIGMASK, call->tid, (void *)sizeof(mask), &mask) < 0))
+		return gone(call, error);
+	call->is_masked = true;
+	return 0;
+}
+
+void remote_guard(struct remote_call *call)
+{
+	struct home_frame *frame = xcalloc(1, sizeof(*frame));
+	struct {
+		uint64_t pad[7], home; /* what `ret` finds */
+	} head = {.home = call->gadgets.home};
+	uint64_t at = (call->saved.rsp - RED_ZONE - sizeof(*frame)) & -64ull;
+	size_t bytes = home_frame_fill(call->tid, &call->saved, call->mask, at, frame);
+
+	call->below_bytes = sizeof(head) + bytes;
+	call->below = xmalloc(call->below_bytes);
+	/* A stack that has no room, or would have to grow, has no way home on it. */
+	if (call->gadgets.home &&
+	    remote_read(call->tid, at - sizeof(head), call->below, call->below_bytes) ==
+		call->below_bytes &&
+	    remote_write(call->tid, at - sizeof(head), &head, sizeof(head)) == sizeof(head) &&
+	    remote_write(call->tid, at, frame, bytes) == bytes)
+		call->stack = at - sizeof(head.home);
+	free(frame);
+}
+
 int remote_system_call(struct remote_call *call, long number, const uint64_t args[6],
 		       int64_t *result, struct error *error)
 {
 	struct user_regs_struct registers = call->saved;
 	int code;
 
-	registers.rip = call->gadget;
+	registers.rip = call->gadgets.call;
 	registers.rax = number;
-	registers.orig_rax = -1;
+	if (call->stack)
+		registers.rsp = call->stack;
 	registers.rdi = args[0];
 	registers.rsi = args[1];
 	registers.rdx = args[2];
 	registers.r10 = args[3];
 	registers.r8 = args[4];
 	registers.r9 = args[5];
-	registers.eflags &= ~(FLAG_DIRECTION | FLAG_TRAP);
-	if (ptrace(PTRACE_SETREGS, call->tid, NULL, &registers) < 0)
-		return gone(call, error);
+	code = set_registers(call, &registers, error);
+	if (code < 0)
+		return code;
 	code = run_until(call, PTRACE_SYSCALL, STOP_SYSCALL, error);
 	if (code < 0)
 		return code;
@@ -206,77 +249,6 @@ int remote_system_call(struct remote_call *call, long number, const uint64_t arg
 	return 0;
 }
 
-/* The registers as the kernel would have set them to go on with an interrupted call. */
-static struct user_regs_struct restarted(const struct user_regs_struct *saved)
-{
-	struct user_regs_struct registers = *saved;
-	int64_t result = saved->rax;
-
-	if ((int64_t)saved->orig_rax < 0)
-		return registers;
-	if (-result >= RESTARTS_MIN && -result <= RESTARTS_MAX) {
-		registers.rax = saved->orig_rax;
-		registers.rip -= 2;
-	} else if (-result == RESTART_BLOCK) {
-		registers.rax = -EINTR; /* what restart_syscall(2) says after rt_sigreturn(2) */
-	}
-	return registers;
-}
-
-/* arch/x86/include/uapi/asm/sigcontext.h: struct _fpx_sw_bytes, at the end of the legacy area. */
-static bool fill_xstate(pid_t tid, struct control *control)
-{
-	enum { SOFTWARE_AT = 464, MAGIC1 = 0x46505853, MAGIC2 = 0x46505845 };
-	struct iovec vector = {control->xstate, sizeof(control->xstate) - sizeof(uint32_t)};
-	uint32_t software[6] = {MAGIC1}, magic2 = MAGIC2;
-
-	if (ptrace(PTRACE_GETREGSET, tid, (void *)0x202 /* NT_X86_XSTATE */, &vector) < 0 ||
-	    vector.iov_len < SOFTWARE_AT + sizeof(software))
-		return false;
-	software[1] = vector.iov_len + sizeof(magic2);
-	/* The kernel leaves the features that are there at the same place. */
-	memcpy(&software[2], control->xstate + SOFTWARE_AT, sizeof(uint64_t));
-	software[4] = vector.iov_len;
-	memcpy(control->xstate + SOFTWARE_AT, software, sizeof(software));
-	memcpy(control->xstate + vector.iov_len, &magic2, sizeof(magic2));
-	return true;
-}
-
-/* What brings the thread home if we do not: a signal frame, as rt_sigreturn(2) takes it. */
-static void fill_context(const struct remote_call *call, uint64_t at, struct control *control)
-{
-	struct user_regs_struct from = restarted(&call->saved);
-	ucontext_t *context = &control->context;
-	greg_t *to = context->uc_mcontext.gregs;
-
-	context->uc_stack.ss_flags = 0x100; /* invalid: sigaltstack(2) stays as it is */
-	to[REG_R8] = from.r8;
-	to[REG_R9] = from.r9;
-	to[REG_R10] = from.r10;
-	to[REG_R11] = from.r11;
-	to[REG_R12] = from.r12;
-	to[REG_R13] = from.r13;
-	to[REG_R14] = from.r14;
-	to[REG_R15] = from.r15;
-	to[REG_RDI] = from.rdi;
-	to[REG_RSI] = from.rsi;
-	to[REG_RBP] = from.rbp;
-	to[REG_RBX] = from.rbx;
-	to[REG_RDX] = from.rdx;
-	to[REG_RAX] = from.rax;
-	to[REG_RCX] = from.rcx;
-	to[REG_RSP] = from.rsp;
-	to[REG_RIP] = from.rip;
-	to[REG_EFL] = from.eflags;
-	to[REG_CSGSFS] = (from.cs & 0xffff) | (from.ss & 0xffff) << 48;
-	context->uc_flags = 2 | 4; /* UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */
-	memcpy(&context->uc_sigmask, &call->mask, sizeof(call->mask));
-	if (fill_xstate(call->tid, control)) {
-		context->uc_flags |= 1; /* UC_FP_XSTATE */
-		context->uc_mcontext.fpregs = (void *)(at + offsetof(struct control, xstate));
-	}
-}
-
 static int start_function(struct remote_call *call, uint64_t code, uint64_t at, uint64_t function,
 			  const char *argument, struct error *error)
 {
@@ -285,7 +257,8 @@ static int start_function(struct remote_call *call, uint64_t code, uint64_t at, 
 	size_t written;
 
 	control->waits = WAITS;
-	fill_context(call, at, control);
+	home_frame_fill(call->tid, &call->saved, call->mask, at + offsetof(struct control, home),
+			&control->home);
 	if (argument)
 		snprintf(control->variable, sizeof(control->variable), "%s", argument);
 	written = remote_write(call->tid, at, control, sizeof(*control));
@@ -294,34 +267,32 @@ static int start_function(struct remote_call *call, uint64_t code, uint64_t at, 
 		return error_set(error, -EFAULT, "cannot write to the memory of process %d",
 				 call->pid);
 	registers.rip = code;
-	registers.orig_rax = -1;
 	registers.rax = 0;
 	registers.rbx = at;
 	registers.r12 = function;
 	registers.rdi = argument ? at + offsetof(struct control, variable) : 0;
 	registers.rbp = 0;
 	registers.rsp = at + INJECT_CONTROL_BYTES + INJECT_STACK_BYTES - 64;
-	registers.eflags &= ~(FLAG_DIRECTION | FLAG_TRAP);
-	if (ptrace(PTRACE_SETREGS, call->tid, NULL, &registers) < 0 ||
+	if (set_registers(call, &registers, error) < 0 ||
 	    ptrace(PTRACE_CONT, call->tid, NULL, NULL) < 0)
 		return gone(call, error);
 	call->in_call = false;
 	return 0;
 }
 
-static uint32_t read_state(const struct remote_call *call, uint64_t at)
+/* STATE_..., 0 while the function runs; negative: there is no such memory any more. */
+static int read_state(const struct remote_call *call, uint64_t at)
 {
-	uint32_t state = 0;
+	int32_t state;
 
-	remote_read(call->tid, at, &state, sizeof(state));
-	return state;
+	return remote_read(call->tid, at, &state, sizeof(state)) == sizeof(state) ? state & 3 : -1;
 }
 
 /* Until the function has returned (0), failed, or took too long. Then the thread stops. */
 static int await_function(struct remote_call *call, uint64_t at, struct error *error)
 {
 	int64_t deadline = inject_now_ns() + function_limit_ns;
-	int pass;
+	int pass, state;
 
 	for (;;) {
 		int stop = thread_peek(call->tid);
@@ -332,7 +303,9 @@ static int await_function(struct remote_call *call, uint64_t at, struct error *e
 			return fault(call, stop, error);
 		if (stop)
 			ptrace(PTRACE_CONT, call->tid, NULL, (void *)(intptr_t)pass);
-		else if (read_state(call, at) || inject_now_ns() > deadline)
+		else if ((state = read_state(call, at)) < 0)
+			return gone(call, error);
+		else if (state || inject_now_ns() > deadline)
 			break;
 		else
 			usleep(POLL_US);
@@ -365,7 +338,7 @@ int remote_function(struct remote_call *call, uint64_t code, uint64_t control, u
 		    const char *argument, int64_t *result, struct error *error)
 {
 	struct user_regs_struct now = {0};
-	uint32_t state;
+	int state;
 	int failed = start_function(call, code, control, function, argument, error);
 
 	if (!failed)
@@ -376,6 +349,8 @@ int remote_function(struct remote_call *call, uint64_t code, uint64_t control, u
 	if (failed)
 		return failed;
 	state = read_state(call, control);
+	if (state < 0)
+		return gone(call, error);
 	if (!state)
 		return error_set(error, -ETIMEDOUT,
 				 "the agent did not finish in process %d within five seconds",
@@ -388,14 +363,23 @@ int remote_function(struct remote_call *call, uint64_t code, uint64_t control, u
 	return 0;
 }
 
-void remote_end(struct remote_call *call)
+static void put_back(struct remote_call *call)
 {
-	if (call->at_home)
-		return;
 	if (call->in_call)
 		remote_settle(call, NULL);
+	if (call->is_masked)
+		ptrace(PTRACE_SETSIGMASK, call->tid, (void *)sizeof(call->mask), &call->mask);
 	ptrace(PTRACE_SETREGS, call->tid, NULL, &call->saved);
-	ptrace(PTRACE_SETSIGMASK, call->tid, (void *)sizeof(call->mask), &call->mask);
+}
+
+void remote_end(struct remote_call *call)
+{
+	if (!call->at_home)
+		put_back(call);
+	if (call->stack)
+		remote_write(call->tid, call->stack - 7 * sizeof(uint64_t), call->below,
+			     call->below_bytes);
+	free(call->below);
 	for (int signal = 1; signal < 32; signal++)
 		if (call->held & 1u << signal)
 			syscall(SYS_tgkill, call->pid, call->tid, signal);

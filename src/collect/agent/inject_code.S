@@ -8,8 +8,8 @@
  */
 	.section .rodata.inject_code, "a", @progbits
 	.balign 16
-	.globl inject_code_start, inject_code_end
-	.hidden inject_code_start, inject_code_end
+	.globl inject_code_start, inject_code_leave, inject_code_end
+	.hidden inject_code_start, inject_code_leave, inject_code_end
 inject_code_start:
 	call	*%r12
 	movq	%rax, 8(%rbx)
@@ -26,6 +26,7 @@ inject_code_start:
 	syscall
 	decl	%ebp
 	jnz	1b
+inject_code_leave:
 	movl	$2, (%rbx)
 	leaq	64(%rbx), %rsp
 	movl	$15, %eax

@@ -146,36 +146,37 @@ void places_find(const struct areas *areas, uint64_t bytes, struct places *out)
 	}
 }
 
-static uint64_t find_syscall(pid_t pid, const struct area *area)
+static uint64_t find_code(pid_t pid, const struct area *area, const void *code, size_t bytes)
 {
-	static const uint8_t instruction[] = {0x0f, 0x05};
 	uint8_t *chunk = xmalloc(CODE_CHUNK), *found = NULL;
 	uint64_t at = area->start;
 
-	for (int i = 0; i < CODE_CHUNKS_MAX && !found && at < area->end; i++) {
+	for (int i = 0; i < CODE_CHUNKS_MAX && !found && area->end - at >= bytes; i++) {
 		uint64_t wanted = area->end - at < CODE_CHUNK ? area->end - at : CODE_CHUNK;
 		size_t got = remote_read(pid, at, chunk, wanted);
 
-		found = memmem(chunk, got, instruction, sizeof(instruction));
-		if (!found)
-			at += CODE_CHUNK;
-		else
-			at += found - chunk;
+		if (got < bytes)
+			break;
+		found = memmem(chunk, got, code, bytes);
+		at += found ? (size_t)(found - chunk) : got - bytes + 1;
 	}
 	free(chunk);
 	return found ? at : 0;
 }
 
-/* Not execute-only memory, nor a JIT's, if it can be helped: the vDSO first, then files. */
-uint64_t areas_syscall(pid_t pid, const struct areas *areas)
+/* Not a JIT's code. libc has all, the vDSO at least the one that is needed. */
+void areas_find_gadgets(pid_t pid, const struct areas *areas, struct gadgets *out)
 {
-	uint64_t address = 0;
+	static const uint8_t call_return[] = {0x0f, 0x05, 0xc3};
+	static const uint8_t home[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+	const struct area *anchor = find_anchor(areas);
 
+	*out = (struct gadgets){0};
+	if (anchor) {
+		out->call = find_code(pid, anchor, call_return, sizeof(call_return));
+		out->home = out->call ? find_code(pid, anchor, home, sizeof(home)) : 0;
+	}
 	array_each (area, &areas->list)
-		if (!address && area->executable && area->kind == AREA_VDSO)
-			address = find_syscall(pid, area);
-	array_each (area, &areas->list)
-		if (!address && area->executable && area->has_file)
-			address = find_syscall(pid, area);
-	return address;
+		if (!out->call && area->executable && (area->has_file || area->kind == AREA_VDSO))
+			out->call = find_code(pid, area, call_return, 2);
 }

@@ -20,8 +20,9 @@
 enum {
 	USER_CODE_SEGMENT = 0x33, /* 64 bits */
 	SPINS = 50,
+	CHECKS = 100,
 	PAUSE_US = 50,
-	ZOMBIE_CHECK_NS = 10 * 1000 * 1000,
+	CHECK_NS = 10 * 1000 * 1000,
 	/* include/linux/errno.h of the kernel: how an interrupted call goes on. */
 	RESTART_IF_NO_HANDLER = 514,
 	RESTART_BLOCK = 516,
@@ -47,24 +48,27 @@ int thread_peek(pid_t tid)
 	return info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED ? info.si_status : -ESRCH;
 }
 
+bool thread_has_ended(pid_t tid)
+{
+	struct procfs_status status;
+
+	return procfs_status(tid, &status, NULL) < 0 || status.ending;
+}
+
 int thread_wait(pid_t tid, int64_t deadline_ns)
 {
 	int stop;
 
-	for (int spins = 0; !(stop = thread_peek(tid)) && inject_now_ns() < deadline_ns; spins++) {
+	for (int spins = 1; !(stop = thread_peek(tid)) && inject_now_ns() < deadline_ns; spins++) {
+		/* A leader that ends before its threads tells nobody. */
+		if (spins % CHECKS == 0 && thread_has_ended(tid))
+			return -ESRCH;
 		if (spins < SPINS)
 			sched_yield();
 		else
 			usleep(PAUSE_US);
 	}
 	return stop;
-}
-
-static bool is_zombie(pid_t tid)
-{
-	struct procfs_status status;
-
-	return procfs_status(tid, &status, NULL) < 0 || status.zombie;
 }
 
 /*
@@ -121,7 +125,7 @@ static int seize_refused(pid_t tid, struct error *error)
 	struct procfs_status status;
 	int code = -errno;
 
-	if (code == -ESRCH || is_zombie(tid) || procfs_status(tid, &status, NULL) < 0)
+	if (code == -ESRCH || thread_has_ended(tid) || procfs_status(tid, &status, NULL) < 0)
 		return 0; /* it has ended */
 	if (code == -EPERM)
 		return remote_refused(tid, &status, error);
@@ -155,10 +159,23 @@ static int seize_new(struct stopped_threads *threads, struct error *error)
 	return threads->list.count - known;
 }
 
-/* One look at all that do not stand yet: how many still do not. */
-static size_t look_at_all(struct stopped_threads *threads, bool check_zombies)
+/* A leader that has ended before its threads tells nobody. What waits in the kernel, for a vfork
+ * child or a device, may do so for long: -EBUSY. */
+static int check_slow(struct stopped_thread *thread)
 {
-	size_t left = 0;
+	struct procfs_status status;
+
+	if (procfs_status(thread->tid, &status, NULL) < 0 || status.ending)
+		thread->gone = true;
+	else if (status.uninterruptible)
+		return -EBUSY;
+	return 0;
+}
+
+/* One look at all that do not stand yet: how many still do not, or -EBUSY. */
+static int look_at_all(struct stopped_threads *threads, bool slow)
+{
+	int left = 0;
 
 	array_each (thread, &threads->list) {
 		int stop;
@@ -166,10 +183,11 @@ static size_t look_at_all(struct stopped_threads *threads, bool check_zombies)
 		if (thread->stopped || thread->gone)
 			continue;
 		stop = thread_peek(thread->tid);
-		/* A leader that has ended before its threads tells nobody. */
-		if (stop < 0 || (!stop && check_zombies && is_zombie(thread->tid)))
+		if (stop < 0)
 			thread->gone = true;
-		else if (!stop || !take_stop(thread, stop))
+		else if (!stop && slow && check_slow(thread) < 0)
+			return -EBUSY;
+		else if (!thread->gone && (!stop || !take_stop(thread, stop)))
 			left++;
 	}
 	return left;
@@ -177,17 +195,18 @@ static size_t look_at_all(struct stopped_threads *threads, bool check_zombies)
 
 static int wait_all(struct stopped_threads *threads, int64_t deadline, struct error *error)
 {
-	int64_t check = inject_now_ns() + ZOMBIE_CHECK_NS;
+	int64_t check = inject_now_ns() + CHECK_NS;
 
 	for (int spins = 0;; spins++) {
 		int64_t now = inject_now_ns();
+		int left = look_at_all(threads, now > check);
 
-		if (!look_at_all(threads, now > check))
+		if (!left)
 			return 0;
-		if (now > deadline)
+		if (left < 0 || now > deadline)
 			break;
 		if (now > check)
-			check = now + ZOMBIE_CHECK_NS;
+			check = now + CHECK_NS;
 		if (spins < SPINS)
 			sched_yield();
 		else

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "os/procfs.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,9 +27,7 @@ void lifetimes_fini(struct lifetimes *lifetimes)
 	map_each (entry, &lifetimes->processes) {
 		struct traced_process *process = (void *)(uintptr_t)entry->value;
 
-		if (process->pidfd >= 0)
-			close(process->pidfd);
-		free(process);
+		lifetimes_free_process(process);
 	}
 	map_fini(&lifetimes->processes);
 	array_fini(&lifetimes->strangers);
@@ -66,17 +65,24 @@ void lifetimes_expect_exec(struct lifetimes *lifetimes, pid_t pid)
 	process->exec_tid = pid;
 }
 
-void lifetimes_forget_child(struct lifetimes *lifetimes)
+void lifetimes_forget(struct lifetimes *lifetimes, pid_t pid)
 {
-	struct traced_process *process = lifetimes_find(lifetimes, lifetimes->child);
+	struct traced_process *process = lifetimes_find(lifetimes, pid);
 
-	lifetimes->child = 0;
+	if (lifetimes->child == pid)
+		lifetimes->child = 0;
 	if (!process)
 		return;
-	map_remove(&lifetimes->processes, process->pid);
+	map_remove(&lifetimes->processes, pid);
 	if (process->pidfd >= 0)
 		close(process->pidfd);
 	free(process);
+}
+
+void lifetimes_complain(struct lifetimes *lifetimes, pid_t pid, const char *why)
+{
+	snprintf(lifetimes->complaint, sizeof(lifetimes->complaint), "process %d is not traced: %s",
+		 pid, why);
 }
 
 bool lifetimes_go_on(const struct lifetimes *lifetimes)
@@ -220,15 +226,35 @@ static void receive_fork(struct lifetimes *lifetimes, struct event_fork *fork)
 		lifetimes_announce(lifetimes, fork, false);
 }
 
+void lifetimes_emit_fds(struct lifetimes *lifetimes, struct traced_process *process, int32_t tid)
+{
+	if (process->fds) {
+		process->fds->header.tid = tid;
+		lifetimes_emit(lifetimes, &process->fds->header);
+	}
+	free(process->fds);
+	process->fds = NULL;
+}
+
+void lifetimes_free_process(struct traced_process *process)
+{
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	free(process->fds);
+	free(process);
+}
+
 static void receive_data(struct lifetimes *lifetimes, struct traced_process *process,
 			 const struct event_data *data)
 {
-	if (data->kind == EVENT_DATA_FDS && process->drop) {
-		if (process->drop == LIFETIMES_DROP_FDS)
-			process->drop = LIFETIMES_KEEP;
+	if (data->kind != EVENT_DATA_FDS) {
+		lifetimes_emit(lifetimes, &data->header);
 		return;
 	}
-	lifetimes_emit(lifetimes, &data->header);
+	if (!process->drop)
+		process->fds = xmemdup(data, data->header.size);
+	if (process->drop == LIFETIMES_DROP_FDS)
+		process->drop = LIFETIMES_KEEP;
 }
 
 static void receive_syscall(struct lifetimes *lifetimes, struct event_syscall *event)
@@ -274,13 +300,14 @@ static void receive_event(struct lifetimes *lifetimes, struct traced_process *pr
 }
 
 static void receive_arena_record(struct lifetimes *lifetimes, struct traced_process *process,
-				 struct event_header *record)
+				 uint32_t slot, struct event_header *record)
 {
 	switch (record->type) {
 	case ARENA_CHILD:
 		process->drop = LIFETIMES_DROP_FDS;
 		break;
 	case ARENA_WILL_EXEC:
+		process->drop = LIFETIMES_KEEP;
 		process->exec_ns = process->look_ns = record->time_ns;
 		process->exec_tid = record->tid;
 		process->exec_looks = 0;
@@ -289,6 +316,7 @@ static void receive_arena_record(struct lifetimes *lifetimes, struct traced_proc
 		process->exec_ns = 0;
 		break;
 	case ARENA_WILL_EXIT:
+		process->exit_tid = record->tid;
 		process->status = ((const struct arena_number *)record)->value;
 		process->status_known = true;
 		break;
@@ -302,6 +330,8 @@ static void receive_arena_record(struct lifetimes *lifetimes, struct traced_proc
 	case ARENA_READY:
 		if (process->drop == LIFETIMES_DROP_START)
 			process->drop = LIFETIMES_KEEP;
+		else if (process->exec_ns)
+			lifetimes_exec_untold(lifetimes, process, slot, record->time_ns);
 		break;
 	}
 }
@@ -319,13 +349,18 @@ void lifetimes_receive(void *context, uint32_t slot, struct event_header *record
 		make_up_fork(lifetimes, owner, record->pid, EVENT_FORK_VM, record->time_ns);
 		process = lifetimes_find(lifetimes, record->pid);
 	}
+	/* Somebody else went on, and may have changed what was told. */
+	if (process->fds && record->type != EVENT_EXEC && record->type != ARENA_WILL_EXIT) {
+		free(process->fds);
+		process->fds = NULL;
+	}
 	if (process->drop == LIFETIMES_DROP_FDS && record->type != EVENT_DATA &&
 	    record->type != ARENA_CHILD)
 		process->drop = LIFETIMES_KEEP;
 	if (record->type < ARENA_PAD)
 		receive_event(lifetimes, process, slot, record);
 	else
-		receive_arena_record(lifetimes, process, record);
+		receive_arena_record(lifetimes, process, slot, record);
 }
 
 void lifetimes_settle(struct lifetimes *lifetimes)

@@ -28,6 +28,9 @@ struct traced_process {
 	uint64_t ended_ns; /* when we saw that */
 	bool status_known;
 	int status;
+	struct event_data *fds; /* what is open, as it told last; of use for an exec or exit that
+				   follows at once; owned, NULL: unknown */
+	int32_t exit_tid;       /* that called exit_group, with `fds`; 0: none */
 	/* An execve that was told before it was made; 0: none, or it is known what became of it. */
 	uint64_t exec_ns;
 	int32_t exec_tid;
@@ -73,8 +76,11 @@ struct traced_process *lifetimes_add(struct lifetimes *lifetimes, pid_t pid);
 /* The spawned child is about to become a program. */
 void lifetimes_expect_exec(struct lifetimes *lifetimes, pid_t pid);
 
-/* It did not become one: it is gone and was waited for. */
-void lifetimes_forget_child(struct lifetimes *lifetimes);
+/* It is not traced after all. */
+void lifetimes_forget(struct lifetimes *lifetimes, pid_t pid);
+
+/* Remembers why `pid` is not traced, for the user. */
+void lifetimes_complain(struct lifetimes *lifetimes, pid_t pid, const char *why);
 
 /* Looks which processes have ended: to be done before a pass. */
 void lifetimes_look(struct lifetimes *lifetimes);

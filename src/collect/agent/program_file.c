@@ -5,14 +5,19 @@
 
 #include <elf.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-enum { SCRIPT_DEPTH_MAX = 5, SEGMENTS_MAX = 128, HEAD_BYTES = 256 };
+enum { SCRIPT_DEPTH_MAX = 5, SEGMENTS_MAX = 128, HEAD_BYTES = 256, NOTES_BYTES = 4096 };
 
 #define CANNOT "the agent cannot be loaded into %s: "
+
+struct program_file {
+	const char *path;
+	bool runs;
+	enum program_way way;
+};
 
 /* The kernel tells the dynamic linker not to trust LD_PRELOAD (AT_SECURE). */
 static bool is_privileged(const char *path, const struct stat *status)
@@ -26,77 +31,122 @@ static bool is_privileged(const char *path, const struct stat *status)
 		getxattr(path, "security.capability", capabilities, sizeof(capabilities)) > 0);
 }
 
-/* The interpreter that an ELF file names; false: none. */
-static bool read_interpreter(int fd, char name[static HEAD_BYTES], const Elf64_Ehdr *header)
+/* ---- ELF files ---- */
+
+struct elf_facts {
+	char interpreter[HEAD_BYTES]; /* "": none */
+	bool is_go;                   /* has a note of its linker */
+	bool is_gnu;                  /* has the note that glibc's startup code brings */
+};
+
+static void read_notes(const uint8_t *bytes, size_t n, struct elf_facts *facts)
+{
+	Elf64_Nhdr note;
+
+	for (size_t at = 0; at + sizeof(note) <= n;) {
+		const char *name = (const char *)bytes + at + sizeof(note);
+
+		memcpy(&note, bytes + at, sizeof(note));
+		at += sizeof(note);
+		if (note.n_namesz > n - at || note.n_descsz > n - at)
+			return;
+		facts->is_go |= note.n_namesz == 4 && !memcmp(name, "Go\0", 4);
+		facts->is_gnu |=
+		    note.n_namesz == 4 && !memcmp(name, "GNU", 4) && note.n_type == NT_GNU_ABI_TAG;
+		at += ((size_t)note.n_namesz + 3) / 4 * 4 + ((size_t)note.n_descsz + 3) / 4 * 4;
+	}
+}
+
+static void read_segments(int fd, const Elf64_Ehdr *header, struct elf_facts *facts)
 {
 	for (unsigned i = 0; i < header->e_phnum && i < SEGMENTS_MAX; i++) {
+		uint8_t bytes[NOTES_BYTES];
 		Elf64_Phdr segment;
-		ssize_t bytes;
+		ssize_t n;
 
 		if (pread(fd, &segment, sizeof(segment),
 			  header->e_phoff + (uint64_t)i * sizeof(segment)) != sizeof(segment))
-			return false;
-		if (segment.p_type != PT_INTERP)
+			return;
+		if (segment.p_type != PT_INTERP && segment.p_type != PT_NOTE)
 			continue;
-		bytes = segment.p_filesz < HEAD_BYTES ? segment.p_filesz : HEAD_BYTES - 1;
-		bytes = pread(fd, name, bytes, segment.p_offset);
-		name[bytes > 0 ? bytes : 0] = '\0';
-		return bytes > 0;
+		n = segment.p_filesz < sizeof(bytes) ? segment.p_filesz : sizeof(bytes);
+		n = pread(fd, bytes, n, segment.p_offset);
+		if (n > 0 && segment.p_type == PT_NOTE)
+			read_notes(bytes, n, facts);
+		else if (n > 0)
+			memcpy(facts->interpreter, bytes, n < HEAD_BYTES ? n : HEAD_BYTES - 1);
 	}
-	return false;
 }
 
-static int check_elf(int fd, const char *path, struct error *error)
+static int check_elf(int fd, struct program_file *program, struct error *error)
 {
-	char interpreter[HEAD_BYTES];
+	struct elf_facts facts = {0};
 	Elf64_Ehdr header;
 
 	if (pread(fd, &header, sizeof(header), 0) != sizeof(header) ||
 	    header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64 ||
 	    header.e_phentsize != sizeof(Elf64_Phdr))
 		return 0;
-	if (!read_interpreter(fd, interpreter, &header))
-		return error_set(error, -ENOTSUP, CANNOT "it is statically linked", path);
-	if (strstr(interpreter, "musl"))
-		return error_set(error, -ENOTSUP, CANNOT "it runs with musl, not glibc", path);
+	read_segments(fd, &header, &facts);
+	if (facts.is_go)
+		return error_set(error, -ENOTSUP,
+				 CANNOT "it is a Go program, which makes its system calls itself",
+				 program->path);
+	if (strstr(facts.interpreter, "musl"))
+		return error_set(error, -ENOTSUP, CANNOT "it runs with musl, not glibc",
+				 program->path);
+	if (!*facts.interpreter && !facts.is_gnu)
+		return error_set(error, -ENOTSUP,
+				 CANNOT "it is statically linked, and not with glibc",
+				 program->path);
+	if (!*facts.interpreter)
+		program->way = PROGRAM_INJECT;
 	return 0;
 }
 
-/* "#! /usr/bin/env ...": what runs is the interpreter. */
-static int check_script(char *line, unsigned depth, struct error *error);
+/* ---- files ---- */
 
-static int check_file(const char *path, unsigned depth, struct error *error)
+/* "#! /usr/bin/env ...": what runs is the interpreter. */
+static bool script_interpreter(const char *head, char path[static HEAD_BYTES])
+{
+	if (head[0] != '#' || head[1] != '!')
+		return false;
+	head += 2 + strspn(head + 2, " \t");
+	snprintf(path, HEAD_BYTES, "%.*s", (int)strcspn(head, " \t\n"), head);
+	return true;
+}
+
+static int check_file(const char *path, struct program_file *program, unsigned depth,
+		      struct error *error)
 {
 	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char head[HEAD_BYTES] = "";
+	char head[HEAD_BYTES] = "", interpreter[HEAD_BYTES];
+	int code = fd < 0 ? errno : 0;
 	struct stat status;
 
 	if (depth > SCRIPT_DEPTH_MAX || stat(path, &status) < 0 || !S_ISREG(status.st_mode))
 		return 0;
-	if (is_privileged(path, &status))
+	if (!program->runs && is_privileged(path, &status))
 		return error_set(error, -ENOTSUP,
 				 CANNOT "it has another user's rights (set-user-ID, set-group-ID "
 					"or capabilities)",
-				 path);
-	if (fd < 0)
-		return errno == EACCES
-			   ? error_set(error, -ENOTSUP, CANNOT "its file may not be read", path)
-			   : 0;
-	if (pread(fd, head, sizeof(head) - 1, 0) < 4)
+				 program->path);
+	if (code == EACCES)
+		return error_set(error, -ENOTSUP, CANNOT "its file may not be read", program->path);
+	if (code || pread(fd, head, sizeof(head) - 1, 0) < 4)
 		return 0;
 	if (!memcmp(head, ELFMAG, SELFMAG))
-		return check_elf(fd, path, error);
-	return head[0] == '#' && head[1] == '!' ? check_script(head + 2, depth, error) : 0;
+		return check_elf(fd, program, error);
+	return script_interpreter(head, interpreter)
+		   ? check_file(interpreter, program, depth + 1, error)
+		   : 0;
 }
 
-static int check_script(char *line, unsigned depth, struct error *error)
+int program_file_way(const char *path, bool runs, enum program_way *way, struct error *error)
 {
-	line += strspn(line, " \t");
-	line[strcspn(line, " \t\n")] = '\0';
-	return check_file(line, depth + 1, error);
-}
+	struct program_file program = {path, runs, PROGRAM_PRELOAD};
+	int result = check_file(path, &program, 0, error);
 
-int program_file_takes_agent(const char *path, struct error *error)
-{
-	return check_file(path, 0, error);
+	*way = program.way;
+	return result;
 }

@@ -16,7 +16,7 @@ EXPORT struct probe_call probe_calls[PROBE_CALLS_MAX];
 EXPORT uint32_t probe_calls_n;
 EXPORT void (*volatile probe_inside)(bool after);
 EXPORT volatile uint32_t probe_inside_number;
-extern bool patch_rcx_kept;
+extern bool patch_rcx_kept; /* sites.h */
 EXPORT uint32_t *volatile probe_exits;
 static struct arena arena;
 
