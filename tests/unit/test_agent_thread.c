@@ -160,12 +160,15 @@ static void test_who(void **state)
 
 	agent.check_tid = true;
 	assert_ptr_equal(thread_current(), thread);
-	thread->own_tid++;
-	assert_null(thread_current());
+	thread->own_tid++; /* somebody else with our FS base: a guest, with a place of its own */
+	assert_ptr_not_equal(thread_current(), thread);
+	assert_int_equal(thread_current()->own_tid, gettid());
+	assert_ptr_not_equal(thread_current()->slot, thread->slot);
 	thread->vforked = true; /* the child, in our place */
 	assert_ptr_equal(thread_current(), thread);
 	thread->own_tid--;
 	/* A process that shares our memory, and has never been seen. */
+	agent.check_tid = false;
 	agent.pid++;
 	assert_null(current_of(0x777000));
 	agent.pid--;
