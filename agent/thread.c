@@ -175,18 +175,27 @@ static uint64_t key_of_guest(int32_t tid)
 	return 1ull << 63 | (uint32_t)tid;
 }
 
+static struct agent_thread *thread_with(uint64_t key)
+{
+	struct agent_thread *thread = find(key) ?: entry_make(key);
+
+	if (!thread) {
+		__atomic_fetch_add(&agent.arena->dropped, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	if (thread->generation != agent.generation && !entry_complete(thread))
+		return NULL;
+	return thread;
+}
+
 /* The entry of the thread that really runs, which `thread` may be or not. */
 static struct agent_thread *who_runs(struct agent_thread *thread)
 {
 	int32_t tid = (int32_t)system_call3(__NR_gettid, 0, 0, 0);
-	struct agent_thread *guest;
 
 	if (tid == thread->own_tid || (thread->vforked && tid == thread->tid))
 		return thread;
-	guest = find(key_of_guest(tid)) ?: entry_make(key_of_guest(tid));
-	if (!guest || (guest->generation != agent.generation && !entry_complete(guest)))
-		return NULL;
-	return guest;
+	return thread_with(key_of_guest(tid));
 }
 
 static bool is_recorded(void)
@@ -203,14 +212,10 @@ struct agent_thread *thread_current(void)
 	if (!is_recorded())
 		return NULL;
 	key = fs_base();
-	if (key <= KEY_ENDING)
-		return NULL;
-	thread = find(key) ?: entry_make(key);
-	if (!thread) {
-		__atomic_fetch_add(&agent.arena->dropped, 1, __ATOMIC_RELAXED);
-		return NULL;
-	}
-	if (thread->generation != agent.generation && !entry_complete(thread))
+	if (key <= KEY_ENDING) /* a static program that has only just begun */
+		key = key_of_guest((int32_t)system_call3(__NR_gettid, 0, 0, 0));
+	thread = thread_with(key);
+	if (!thread)
 		return NULL;
 	return agent.check_tid ? who_runs(thread) : thread;
 }

@@ -16,6 +16,8 @@
 #define ARENA_MAGIC 0x6e65726165637274ull /* "trcearen" */
 /* In the environment: ARENA_VARIABLE=PID:FD:TOKEN, decimal; the arena is /proc/PID/fd/FD. */
 #define ARENA_VARIABLE "HTRACE_AGENT"
+/* Behind the variable that a tracer tells agent_enter(): the program has not begun to run. */
+#define ARENA_FRESH ":fresh"
 #define ARENA_AGENT_FILE "libhtrace-agent.so"
 
 enum {

@@ -148,8 +148,9 @@ static int trace_child(void *context, pid_t pid, struct error *error)
 	const struct agent_arena *memory = &start->collector->memory;
 
 	if (start->inject) {
-		start->injection =
-		    agent_start_begin(pid, memory->preload, variable_of(memory), error);
+		_cleanup_(free) char *variable = xasprintf("%s" ARENA_FRESH, variable_of(memory));
+
+		start->injection = agent_start_begin(pid, memory->preload, variable, error);
 		if (!start->injection)
 			return error->code;
 	}
