@@ -42,7 +42,7 @@ struct agent_thread {
 	uint64_t stack_low, stack_high; /* all of it may be read; low sinks as the stack grows */
 	uint32_t stack_tries;           /* how often it was looked for in vain */
 	uint32_t open_bytes, open_skipped;
-	uint64_t open_at, open_sp; /* the outermost record that was not complete yet (ring.c) */
+	uint64_t open_at, open_sp; /* a call's record that is not complete yet (ring.c) */
 	bool vforked;                   /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */
 	uint64_t execve_envp, execve_memory, execve_bytes;
@@ -123,8 +123,10 @@ void thread_ends(struct agent_thread *thread);
  * which is now; NULL, and counted, if there is none. Complete only after ring_commit(). May be
  * interrupted by another one. A ring's records are in the order of their times. */
 void *ring_reserve(struct agent_thread *thread, uint32_t bytes);
-/* The same for a call, which leaves the last of the ring to whatever is worse to lose. */
+/* The same for a call: it leaves the last of the ring to what is worse to lose, and is given up where
+ * a signal handler jumps out of it. To be completed by ring_commit_call(). */
 void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
+void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */
 void ring_commit(void *record, uint32_t type, uint32_t bytes);
 /* Never mind: nothing is told of the `bytes` that were reserved. */

@@ -33,7 +33,7 @@ static void note_entries(struct bitmap *bitmap, const uint8_t *list, int64_t byt
 {
 	const struct entry *entry;
 
-	for (int64_t at = 0; at + (int64_t)sizeof(*entry) < bytes; at += entry->bytes) {
+	for (int64_t at = 0; at + (int64_t)sizeof(*entry) <= bytes; at += entry->bytes) {
 		const char *name;
 		uint64_t number;
 

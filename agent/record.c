@@ -145,15 +145,15 @@ static void complete(const struct call *call, uint8_t *piece, uint32_t bytes, ui
 {
 	uint32_t data_bytes = data_record_bytes(&call->data);
 	uint32_t left = reserved - data_bytes - bytes;
-	struct event_header *data = (struct event_header *)piece;
 
 	if (left)
 		ring_cancel(piece + data_bytes + bytes, left);
 	if (data_bytes)
 		data_fill(&call->data, (struct event_data *)piece, call->thread);
-	ring_commit(piece + data_bytes, EVENT_SYSCALL, bytes);
 	if (data_bytes)
-		ring_commit(data, EVENT_DATA, data_bytes);
+		ring_commit(piece + data_bytes, EVENT_SYSCALL, bytes);
+	ring_commit_call(call->thread, piece, data_bytes ? EVENT_DATA : EVENT_SYSCALL,
+			 data_bytes ?: bytes);
 }
 
 /* The call's part of a piece; its time is that of the piece. */
@@ -262,7 +262,7 @@ static void record_with_stack(const struct call *call)
 		complete_short(call, piece, known, bytes);
 		return;
 	}
-	ring_cancel(piece, bytes);
+	ring_commit_call(call->thread, piece, ARENA_PAD, bytes);
 	record_long(call, readable);
 }
 

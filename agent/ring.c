@@ -5,6 +5,10 @@
  */
 #include "agent.h"
 
+#include "system.h"
+
+#include <signal.h>
+
 enum { CALLS_SHARE = 16 }; /* the last of so many parts of the ring takes no calls */
 
 /* Another writer can only be a signal handler, which has ended when we go on. */
@@ -37,39 +41,64 @@ void ring_cancel(void *record, uint32_t bytes)
 	ring_commit(record, ARENA_PAD, bytes);
 }
 
-/*
- * A handler that leaves by siglongjmp(3) may leave a record behind that nobody will complete, and
- * that the reader would wait for. Whoever runs above the frame that reserved it proves that.
- */
-static void close_abandoned(struct agent_thread *thread, uint64_t tail, uint64_t sp)
+void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes)
 {
-	uint64_t at = thread->open_at & (thread->ring_bytes - 1);
+	ring_commit(record, type, bytes);
+	if ((uint8_t *)record == thread->ring + (thread->open_at & (thread->ring_bytes - 1)))
+		thread->open_bytes = 0;
+}
 
-	if (sp < thread->open_sp || sp >= thread->stack_high || thread->open_sp < thread->stack_low)
+/* The alternative stack may be an array in a frame above. */
+static bool on_alternative_stack(void)
+{
+	stack_t now = {.ss_flags = SS_ONSTACK};
+
+	system_call3(__NR_sigaltstack, 0, (uint64_t)&now, 0);
+	return now.ss_flags & SS_ONSTACK;
+}
+
+/*
+ * A handler that leaves by siglongjmp(3) may leave a call's record behind that nobody will
+ * complete, and that the reader would wait for. Whoever runs above the frame that reserved it
+ * proves that.
+ */
+static __attribute__((noinline)) void close_abandoned(struct agent_thread *thread, uint64_t head,
+						      uint64_t tail, uint64_t sp)
+{
+	struct event_header *record =
+	    (void *)(thread->ring + (thread->open_at & (thread->ring_bytes - 1)));
+
+	if (sp < thread->open_sp || sp >= thread->stack_high ||
+	    thread->open_sp < thread->stack_low || on_alternative_stack())
 		return;
-	if (thread->open_skipped && thread->open_at - thread->open_skipped >= tail)
-		ring_cancel(thread->ring + thread->ring_bytes - thread->open_skipped,
-			    thread->open_skipped);
-	ring_cancel(thread->ring + at, thread->open_bytes);
+	if (thread->open_at >= tail && thread->open_at < head &&
+	    !__atomic_load_n(&record->size, __ATOMIC_RELAXED)) {
+		if (thread->open_skipped && thread->open_at - thread->open_skipped >= tail)
+			ring_cancel(thread->ring + thread->ring_bytes - thread->open_skipped,
+				    thread->open_skipped);
+		ring_cancel(record, thread->open_bytes);
+	}
 	thread->open_bytes = 0;
 }
 
-/* Whether the record that is remembered was reserved, and not completed yet. */
-static bool is_open(const struct agent_thread *thread, uint64_t head, uint64_t tail)
+/* The outermost one is remembered: what interrupts it is done before it. `at` is not ours yet. */
+static void note_open(struct agent_thread *thread, uint64_t at, uint64_t skipped, uint32_t bytes,
+		      uint64_t sp)
 {
-	const struct event_header *header =
-	    (const void *)(thread->ring + (thread->open_at & (thread->ring_bytes - 1)));
-
-	return thread->open_bytes && thread->open_at >= tail && thread->open_at < head &&
-	       !__atomic_load_n(&header->size, __ATOMIC_RELAXED);
+	if (thread->open_bytes && thread->open_sp > sp && thread->open_at < at)
+		return;
+	thread->open_at = at;
+	thread->open_skipped = (uint32_t)skipped;
+	thread->open_sp = sp;
+	thread->open_bytes = bytes;
 }
 
-/* `keep` bytes have to stay free. */
-static void *reserve(struct agent_thread *thread, uint32_t bytes, uint32_t keep, uint64_t sp)
+static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, uint64_t sp)
 {
 	struct arena_slot *slot = thread->slot;
 	uint64_t size = thread->ring_bytes;
 	uint64_t head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
+	uint64_t keep = is_call ? size / CALLS_SHARE : 0;
 
 	for (;;) {
 		uint64_t tail = __atomic_load_n(&slot->tail, __ATOMIC_ACQUIRE);
@@ -77,22 +106,21 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, uint32_t keep,
 		uint64_t skipped = at + bytes > size ? size - at : 0;
 		struct event_header *record;
 
-		if (is_open(thread, head, tail))
-			close_abandoned(thread, tail, sp);
+		if (thread->open_bytes)
+			close_abandoned(thread, head, tail, sp);
 		if (head % 8 || used > size || bytes + skipped + keep > size - used) {
 			count_dropped(slot);
 			return NULL;
 		}
-		if (!is_open(thread, head, tail)) {
-			thread->open_at = head + skipped;
-			thread->open_skipped = (uint32_t)skipped;
-			thread->open_sp = sp;
-			thread->open_bytes = bytes;
-		}
+		if (is_call)
+			note_open(thread, head + skipped, skipped, bytes, sp);
 		/* Taken before the place: whoever comes in between makes us take both again. */
 		now = clock_now_ns();
-		if (!exchange(&slot->head, &head, head + skipped + bytes))
+		if (!exchange(&slot->head, &head, head + skipped + bytes)) {
+			if (thread->open_sp == sp)
+				thread->open_bytes = 0;
 			continue;
+		}
 		if (skipped)
 			ring_cancel(thread->ring + at, (uint32_t)skipped);
 		record = (void *)(thread->ring + (skipped ? 0 : at));
@@ -103,11 +131,10 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, uint32_t keep,
 
 void *ring_reserve(struct agent_thread *thread, uint32_t bytes)
 {
-	return reserve(thread, bytes, 0, (uint64_t)__builtin_frame_address(0));
+	return reserve(thread, bytes, false, (uint64_t)__builtin_frame_address(0));
 }
 
 void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes)
 {
-	return reserve(thread, bytes, thread->ring_bytes / CALLS_SHARE,
-		       (uint64_t)__builtin_frame_address(0));
+	return reserve(thread, bytes, true, (uint64_t)__builtin_frame_address(0));
 }

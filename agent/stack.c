@@ -14,8 +14,8 @@
 
 enum {
 	TRIES_MAX = 8,
-	GROWTH_MAX = 16 << 20, /* of a stack between two calls */
-	BLOCK_MAX = 1 << 20,   /* from a new pthread's first frame to its control block */
+	GROWTH_MAX = 16 << 20,  /* of a stack between two calls */
+	ABOVE_FIRST_BYTES = 64, /* of a new thread's stack; then come its thread-local variables */
 	PAGES_AT_ONCE = 8,
 	MAPS_BYTES = 8192,
 };
@@ -122,13 +122,12 @@ static void find_stack(struct agent_thread *thread, uint64_t sp)
 
 void stack_begins(struct agent_thread *thread, uint64_t sp)
 {
-	uint64_t block = thread->fs_base, page = sp & ~(uint64_t)(AGENT_PAGE - 1);
+	uint64_t page = sp & ~(uint64_t)(AGENT_PAGE - 1), high = (sp + ABOVE_FIRST_BYTES) & ~7ull;
 
-	if (block <= sp || block - sp > BLOCK_MAX || *(const uint64_t *)block != block ||
-	    !pages_readable(page, (block + AGENT_PAGE - 1) & ~(uint64_t)(AGENT_PAGE - 1)))
+	if (!pages_readable(page, (high + AGENT_PAGE - 1) & ~(uint64_t)(AGENT_PAGE - 1)))
 		return;
 	thread->stack_low = page;
-	thread->stack_high = block & ~7ull;
+	thread->stack_high = high;
 }
 
 /* A stack grows without telling, or we have not looked at all of it. */

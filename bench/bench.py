@@ -20,8 +20,10 @@ import sys
 import tempfile
 import time
 
+import attach
 import naming
 import unwind
+from place import Place
 
 # The calls that open or close: strace gets the same diet as htrace.
 CALLS = ("open,openat,creat,socket,accept,accept4,pipe,pipe2,dup,dup2,dup3,eventfd2,epoll_create1,"
@@ -34,6 +36,7 @@ VALGRIND = ["valgrind", "-q", "--track-fds=yes", "--log-file=/dev/null"]
 WAYS = {
     "untraced": ("untraced", None, []),
     "bpf": ("htrace, bpf", "htrace", HTRACE),
+    "agent": ("htrace, agent", "htrace", HTRACE),  # as an ordinary user
     "ptrace": ("htrace, ptrace", "htrace", HTRACE),
     "strace_k": ("strace -k --seccomp-bpf -f", "strace", STRACE),
     "valgrind": ("valgrind --track-fds=yes", "valgrind", VALGRIND),
@@ -42,16 +45,19 @@ WAYS = {
 # key: (title, unit of one measurement, rounds, how much work by way); a way that is missing is left out
 WORKLOADS = {
     "pair": ("eventfd+close, 16 frames deep", "ns", 5,
-             {"untraced": 1000000, "bpf": 1000000, "ptrace": 10000, "strace_k": 200,
+             {"untraced": 1000000, "bpf": 1000000, "agent": 1000000, "ptrace": 10000, "strace_k": 200,
               "valgrind": 50000}),
     # Both cores are busy, and the collector wants its share; about ten seconds under bpf.
     "pair_2threads": ("eventfd+close in 2 threads, each 16 frames deep", "ns", 3,
-                      {"untraced": 1500000, "bpf": 3500000, "ptrace": 10000}),
+                      {"untraced": 1500000, "bpf": 3500000, "agent": 3500000, "ptrace": 10000}),
     # Many short rounds: a percent is less than what the machine does to a long one.
     "cpu": ("CPU-bound program", "ns", 25,
-            {"untraced": 200, "bpf": 200, "ptrace": 200, "strace_k": 200, "valgrind": 10}),
+            {"untraced": 200, "bpf": 200, "agent": 200, "ptrace": 200, "strace_k": 200, "valgrind": 10}),
     "nginx": ("nginx, a new connection for each request", "requests/s", 3,
-              {"untraced": 2, "bpf": 2, "ptrace": 2, "strace_k": 3, "valgrind": 2}),
+              {"untraced": 2, "bpf": 2, "agent": 2, "ptrace": 2, "strace_k": 3, "valgrind": 2}),
+    # A percent counts, so there are many rounds. strace -k takes more than a minute for one.
+    "make": ("make -j2 of a C project of 40 files, the report included", "s", 7,
+             {"untraced": 40, "bpf": 40, "agent": 40, "ptrace": 40}),
 }
 
 # The programs of ours, where they are not called as their workload, and what they are told.
@@ -60,15 +66,17 @@ PROGRAMS = {"pair_2threads": ["pair", "{amount}", "2"]}
 # Their names in bench.json, where that is not WORKLOAD.WAY.
 RESULT_NAMES = {"pair_2threads": "pair.{way}_2threads"}
 
-# What is measured without a target; each a module with measure(build, scratch), which gives a table
+# What is measured without those workloads; each a module with measure(build, scratch), which gives a table
 # and rows for bench.json: key: (module, the program of ours that it runs).
-PARTS = {"naming": (naming, "bench/bench_naming"), "unwind": (unwind, "bench/bench_unwind")}
+PARTS = {"attach": (attach, "bench/bench_standing"), "naming": (naming, "bench/bench_naming"),
+         "unwind": (unwind, "bench/bench_unwind")}
 
 # Ratios between two ways that the project holds itself to: name, workload, way, divided by way.
 EXTRA_RATIOS = [("pair.strace_k_per_ptrace", "pair", "strace_k", "ptrace")]
 
+C_PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/workloads/c_project.py")
 COMMAND_SECONDS_MAX = 60
-BENCH_SECONDS_MAX = 280  # no new round is begun after that
+BENCH_SECONDS_MAX = 400  # no new round is begun after that
 NGINX_CLIENTS = 8
 
 
@@ -79,16 +87,18 @@ class BenchError(Exception):
 class Bench:
     """One run: which ways there are, and what was measured."""
 
-    def __init__(self, build, htrace, ways, scratch):
-        self.build, self.htrace, self.ways, self.scratch = build, htrace, ways, scratch
+    def __init__(self, build, ways, scratch):
+        self.build, self.ways, self.scratch = build, ways, scratch
+        self.places = {way: Place(build, scratch, "nobody" if way == "agent" else "own") for way in ways}
         self.begin = time.monotonic()
         self.samples = {}  # (workload, way) -> [number]
         self.events = {}  # (workload, way) -> [(events, lost)]
         self.tracer_cpu = {}  # (workload, way) -> [ns of htrace's own CPU time a unit]
+        self.all_cpu = {}  # (workload, way) -> [seconds of CPU time of all processes, htrace's included]
         self.failures = []
 
     def command(self, way, report):
-        names = {"htrace": self.htrace, "collector": way, "report": report}
+        names = {"htrace": self.places[way].htrace, "collector": way, "report": report}
         return [part.format(**names) for part in WAYS[way][2]]
 
     def add(self, workload, way, value):
@@ -110,17 +120,12 @@ class Bench:
 
     def program(self, workload, way, amount):
         """One run of a program of ours that times its own loop."""
-        report = os.path.join(self.scratch, "report.json")
-        if os.path.exists(report):
-            os.unlink(report)
+        place = self.places[way]
+        report = place.fresh("report.json")
         program = [part.format(amount=amount) for part in PROGRAMS.get(workload, [workload, "{amount}"])]
-        command = self.command(way, report) + [os.path.join(self.build, "bench", program[0])] + program[1:]
+        command = self.command(way, report) + [place.program("bench/" + program[0])] + program[1:]
         before = children_cpu()
-        try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                  timeout=COMMAND_SECONDS_MAX, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError(f"not done within {COMMAND_SECONDS_MAX} s") from error
+        done = self.run(command, place)
         found = re.search(r"^([0-9.]+) ns/unit(?:, ([0-9]+) units, ([0-9.]+) s CPU)?$", done.stdout, re.M)
         if done.returncode != 0 or not found:
             raise BenchError(f"exit status {done.returncode}: {done.stderr.strip()[-300:]}")
@@ -129,6 +134,31 @@ class Bench:
         if WAYS[way][1] == "htrace" and found.group(2):
             cpu = children_cpu() - before - float(found.group(3))
             self.tracer_cpu.setdefault((workload, way), []).append(cpu * 1e9 / int(found.group(2)))
+
+    def run(self, command, place):
+        try:
+            return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  timeout=COMMAND_SECONDS_MAX, check=False, cwd=place.folder, **place.user)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"not done within {COMMAND_SECONDS_MAX} s") from error
+
+    def make(self, workload, way, files):
+        """A build from nothing; what it builds is always the same."""
+        place = self.places[way]
+        project, report = place.fresh("project"), place.fresh("report.json")
+        os.mkdir(project)
+        subprocess.run([sys.executable, C_PROJECT, project, str(files)], check=True)
+        place.give(project)
+        begin, cpu = time.monotonic(), children_cpu()
+        done = self.run(self.command(way, report) + ["make", "-s", "-j2", "-C", project], place)
+        seconds, cpu = time.monotonic() - begin, children_cpu() - cpu
+        if done.returncode != 0:
+            raise BenchError(f"exit status {done.returncode}: {done.stderr.strip()[-300:]}")
+        if not os.access(os.path.join(project, "program"), os.X_OK):
+            raise BenchError("nothing was built")
+        self.add_report(workload, way, report)
+        self.add(workload, way, seconds)
+        self.all_cpu.setdefault((workload, way), []).append(cpu)
 
     def nginx(self, workload, way, seconds):
         with NginxServer(self, way) as server:
@@ -142,7 +172,7 @@ class Bench:
     def measure(self, workload):
         rounds, amounts = WORKLOADS[workload][2:]
         failed = set()
-        run = self.nginx if workload == "nginx" else self.program
+        run = {"nginx": self.nginx, "make": self.make}.get(workload, self.program)
         for number in range(rounds):
             for way in self.ways:
                 if way in failed or way not in amounts:
@@ -179,8 +209,8 @@ class NginxServer:
     attaches to it while it runs, the others start it."""
 
     def __init__(self, bench, way):
-        self.bench, self.way = bench, way
-        self.folder = tempfile.mkdtemp(dir=bench.scratch)
+        self.bench, self.way, self.place = bench, way, bench.places[way]
+        self.folder = tempfile.mkdtemp(dir=self.place.folder)
         os.chmod(self.folder, 0o755)
         self.report = os.path.join(self.folder, "report.json")
         self.tracer = None
@@ -191,10 +221,12 @@ class NginxServer:
         config = os.path.join(self.folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as stream:
             stream.write(self.config())
+        self.place.give(self.folder)
         before = [] if WAYS[way][1] == "htrace" else bench.command(way, self.report)
         self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
         self.process = subprocess.Popen(before + ["nginx", "-p", self.folder, "-c", config],
-                                        stdout=self.log, stderr=self.log, start_new_session=True)
+                                        stdout=self.log, stderr=self.log, start_new_session=True,
+                                        **self.place.user)
 
     def config(self):
         html = os.path.join(self.folder, "html")
@@ -202,7 +234,7 @@ class NginxServer:
         with open(os.path.join(html, "index.html"), "w", encoding="utf-8") as stream:
             stream.write("<p>It works.</p>\n" * 32)
         # A file is opened for each request: a socket and a file come and go.
-        user = "user root;\n" if os.geteuid() == 0 else ""
+        user = "user root;\n" if os.geteuid() == 0 and not self.place.user else ""
         temps = "".join(f"{name}_temp_path {self.folder}/{name};" for name in
                         ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         return (f"{user}daemon off; master_process off; worker_processes 1;\n"
@@ -257,10 +289,10 @@ class NginxServer:
     def attach(self):
         if WAYS[self.way][1] != "htrace":
             return
-        command = [self.bench.htrace, "attach", f"--collector={self.way}", "--format=json",
+        command = [self.place.htrace, "attach", f"--collector={self.way}", "--format=json",
                    "-o", self.report, "-p", str(self.pid())]
         self.tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
-                                       stderr=self.log, start_new_session=True)
+                                       stderr=self.log, start_new_session=True, **self.place.user)
         # It says nothing when it is ready; events that are missing afterwards tell.
         time.sleep(1.5)
         if self.tracer.poll() is not None:
@@ -294,12 +326,17 @@ class NginxServer:
         return float(rate.group(1))
 
 
+def is_time(workload):
+    """Less is better; else it is a rate."""
+    return WORKLOADS[workload][1] in ("ns", "s")
+
+
 def number_text(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def ratio_text(workload, ratio):
-    if WORKLOADS[workload][1] == "ns":
+    if is_time(workload):
         return f"{ratio:.3f}" if ratio < 1.2 else f"{ratio:,.2f}" if ratio < 100 else f"{ratio:,.0f}"
     return f"{ratio * 100:.1f} %"
 
@@ -311,7 +348,7 @@ def table(bench):
         ways = [way for way in bench.ways if bench.median(workload, way) is not None]
         if not ways:
             continue
-        share = "times untraced" if unit == "ns" else "of untraced"
+        share = "times untraced" if is_time(workload) else "of untraced"
         lines += [f"| {title} | {unit} | {share} | lowest - highest | events lost | htrace's CPU |",
                   "|---|--:|--:|--:|--:|--:|"]
         for way in ways:
@@ -342,7 +379,7 @@ def results(bench):
                 out.append((name, median, unit))
             elif bench.ratio(workload, way) is not None:
                 out.append((name, bench.ratio(workload, way),
-                            "times untraced" if unit == "ns" else "share of untraced requests/s"))
+                            "times untraced" if is_time(workload) else "share of untraced requests/s"))
             events = bench.events.get((workload, way))
             if events:
                 out.append((f"{name}_events", sum(e[0] for e in events), "events"))
@@ -350,11 +387,21 @@ def results(bench):
             cpu = bench.tracer_cpu.get((workload, way))
             if cpu:
                 out.append((f"{name}_cpu", statistics.median(cpu), "ns of htrace's CPU time a unit"))
+            cpu, untraced = (bench.all_cpu.get((workload, one)) for one in (way, "untraced"))
+            if cpu and untraced and way != "untraced":
+                out.append((f"{name}_all_cpu", statistics.median(cpu) / statistics.median(untraced),
+                            "times untraced, CPU time of all processes"))
     for name, workload, way, divided_by in EXTRA_RATIOS:
         own, base = bench.median(workload, way), bench.median(workload, divided_by)
         if own is not None and base:
             out.append((name, own / base, "times"))
     return [{"name": name, "value": round(value, 4), "unit": unit} for name, value, unit in out]
+
+
+def has_agent(htrace):
+    """Whether the word is known. What it cannot do after that is a failure."""
+    done = subprocess.run([htrace, "run", "--collector=agent", "--", "/bin/true"], capture_output=True, check=False)
+    return done.returncode != 2
 
 
 def usable_ways(htrace, wanted):
@@ -368,6 +415,9 @@ def usable_ways(htrace, wanted):
                                  "the other tools)")
             if way == "bpf" and os.geteuid() != 0:
                 print("bench: bpf left out: it needs root", file=sys.stderr)
+                continue
+            if way == "agent" and not has_agent(htrace):
+                print("bench: agent left out: this htrace has none", file=sys.stderr)
                 continue
         elif program and not shutil.which(program):
             print(f"bench: {way} left out: no {program}", file=sys.stderr)
@@ -415,6 +465,8 @@ def main():
     try:
         ways = usable_ways(htrace, [way for way, row in WAYS.items()
                                     if not (options.peers and row[1] == "htrace")])
+        if "attach" in parts and "agent" not in ways:
+            parts.remove("attach")
         if "nginx" in workloads and not (shutil.which("nginx") and shutil.which("ab")):
             print("bench: nginx left out: nginx or ab is missing", file=sys.stderr)
             workloads.remove("nginx")
@@ -425,7 +477,7 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="htrace-bench-") as scratch:
         os.chmod(scratch, 0o755)
-        bench = Bench(options.build, htrace, ways, scratch)
+        bench = Bench(options.build, ways, scratch)
         for workload in workloads:
             bench.measure(workload)
         tables, rows = [table(bench)], results(bench)

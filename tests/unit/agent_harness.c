@@ -94,9 +94,11 @@ struct arena_slot *harness_slot(int32_t tid)
 
 const struct event_header *harness_next(struct arena_slot *slot)
 {
-	static _Thread_local uint8_t record[EVENT_SIZE_MAX] __attribute__((aligned(8)));
+	static _Thread_local uint8_t *record; /* too large for a place on the threads' stacks */
 	uint8_t *ring = agent.rings + (size_t)(slot - agent.slots) * agent.ring_bytes;
 
+	if (!record)
+		record = malloc(EVENT_SIZE_MAX);
 	for (;;) {
 		struct event_header *at =
 		    (struct event_header *)(ring + (slot->tail & (agent.ring_bytes - 1)));

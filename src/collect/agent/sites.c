@@ -3,72 +3,30 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "event/site_search.h"
 #include "os/elf_file.h"
 
 #include <fcntl.h>
 #include <link.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
-enum {
-	MOV_BYTES = 5, /* b8 imm32 */
-	CALL_BYTES = MOV_BYTES + 2,
-	SEGMENT_BYTES_MAX = 64 << 20,
-};
-
-/* Calls that the agent watches to know where a thread or a process begins and ends, and what is
- * mapped, whatever the plan says. */
-static bool is_lifetime(uint32_t number)
-{
-	static const uint16_t numbers[] = {
-	    SYS_clone,    SYS_clone3, SYS_fork,       SYS_vfork, SYS_execve,
-	    SYS_execveat, SYS_exit,   SYS_exit_group, SYS_mmap,  SYS_mprotect,
-	};
-
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		if (numbers[i] == number)
-			return true;
-	return false;
-}
-
-/* mov $number,%eax; syscall: the number, or -1 where there is none of the plan. */
-static int number_at(const uint8_t *code, const struct plan *plan)
-{
-	uint32_t number;
-
-	if (code[0] != 0xb8 || code[MOV_BYTES] != 0x0f || code[MOV_BYTES + 1] != 0x05)
-		return -1;
-	memcpy(&number, code + 1, sizeof(number));
-	if (number >= PLAN_SYSCALLS_MAX || (!plan->calls[number].when && !is_lifetime(number)))
-		return -1;
-	return number;
-}
-
-/* cmp $imm32,%rax or cmp $imm32,%eax. */
-static bool is_compare(const uint8_t *code, size_t bytes)
-{
-	return (bytes >= 6 && code[0] == 0x48 && code[1] == 0x3d) ||
-	       (bytes >= 5 && code[0] == 0x3d);
-}
+enum { SEGMENT_BYTES_MAX = 64 << 20 };
 
 static void search(struct arena_file *file, const struct plan *plan, const uint8_t *code,
 		   size_t bytes, uint64_t file_offset)
 {
-	for (size_t at = 0; at + CALL_BYTES <= bytes; at++) {
-		int number = number_at(code + at, plan);
+	struct site site = {0};
+	size_t at = 0;
 
-		if (number < 0 || file->sites_n >= ARENA_FILE_SITES_MAX)
-			continue;
+	while ((at = site_next(code, bytes, at, plan, &site)) &&
+	       file->sites_n < ARENA_FILE_SITES_MAX)
 		file->sites[file->sites_n++] = (struct arena_site){
-		    .offset = file_offset + at,
-		    .number = number,
-		    .kind = is_compare(code + at + CALL_BYTES, bytes - at - CALL_BYTES)
-				? ARENA_SITE_COMPARED
-				: ARENA_SITE_BARE,
+		    .offset = file_offset + site.at,
+		    .number = site.number,
+		    .kind = site.kind,
 		};
-	}
 }
 
 static int search_file(struct arena_file *file, const struct plan *plan, int fd, const char *path)
