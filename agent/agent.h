@@ -42,6 +42,7 @@ struct agent_thread {
 	uint64_t stack_low, stack_high; /* all of it may be read; low sinks as the stack grows */
 	uint32_t stack_tries;           /* how often it was looked for in vain */
 	uint32_t open_bytes, open_skipped;
+	uint64_t stuck_at; /* one more than the tail that did not move; 0: it did (ring.c) */
 	uint64_t open_at, open_sp; /* a call's record that is not complete yet (ring.c) */
 	bool vforked;                   /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */

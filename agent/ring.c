@@ -7,9 +7,15 @@
 
 #include "system.h"
 
+#include <linux/futex.h>
 #include <signal.h>
+#include <time.h>
 
-enum { CALLS_SHARE = 16 }; /* the last of so many parts of the ring takes no calls */
+enum {
+	CALLS_SHARE = 16, /* the last of so many parts of the ring takes no calls */
+	WAKE_SHARE = 8,   /* so many parts of the ring are full: the reader shall come */
+	WAIT_NS = 100000, /* until a full ring is looked at again: the unit of arena.patience */
+};
 
 /* Another writer can only be a signal handler, which has ended when we go on. */
 static bool exchange(uint64_t *at, uint64_t *expected, uint64_t wanted)
@@ -93,12 +99,44 @@ static void note_open(struct agent_thread *thread, uint64_t at, uint64_t skipped
 	thread->open_bytes = bytes;
 }
 
+static __attribute__((noinline)) void wake_reader(void)
+{
+	uint32_t *asleep = &agent.arena->asleep;
+
+	if (__atomic_load_n(asleep, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(asleep, 0, __ATOMIC_ACQ_REL))
+		system_call6(__NR_futex, (uint64_t)asleep, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+/*
+ * There is no room. A moment of patience loses less than a record, as long as somebody reads:
+ * whoever has waited in vain does not wait again until the tail moves. False: drop it.
+ */
+static __attribute__((noinline)) bool wait_for_room(struct agent_thread *thread, uint64_t tail,
+						    uint32_t *waits)
+{
+	const struct timespec moment = {.tv_nsec = WAIT_NS};
+
+	/* The reader may be waiting for the record that we interrupt. */
+	if (thread->stuck_at == tail + 1 || thread->open_bytes)
+		return false;
+	if (!__atomic_load_n(&agent.arena->active, __ATOMIC_RELAXED) ||
+	    ++*waits > __atomic_load_n(&agent.arena->patience, __ATOMIC_RELAXED)) {
+		thread->stuck_at = tail + 1;
+		return false;
+	}
+	wake_reader();
+	system_call3(__NR_nanosleep, (uint64_t)&moment, 0, 0);
+	return true;
+}
+
 static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, uint64_t sp)
 {
 	struct arena_slot *slot = thread->slot;
 	uint64_t size = thread->ring_bytes;
 	uint64_t head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
 	uint64_t keep = is_call ? size / CALLS_SHARE : 0;
+	uint32_t waits = 0;
 
 	for (;;) {
 		uint64_t tail = __atomic_load_n(&slot->tail, __ATOMIC_ACQUIRE);
@@ -108,9 +146,19 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 
 		if (thread->open_bytes)
 			close_abandoned(thread, head, tail, sp);
-		if (head % 8 || used > size || bytes + skipped + keep > size - used) {
+		if (used > size / WAKE_SHARE)
+			wake_reader();
+		if (head % 8 || used > size || bytes + keep > size) {
 			count_dropped(slot);
 			return NULL;
+		}
+		if (bytes + skipped + keep > size - used) {
+			if (!wait_for_room(thread, tail, &waits)) {
+				count_dropped(slot);
+				return NULL;
+			}
+			head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
+			continue;
 		}
 		if (is_call)
 			note_open(thread, head + skipped, skipped, bytes, sp);

@@ -15,7 +15,7 @@
 
 #define ARENA_MAGIC 0x6e65726165637274ull /* "trcearen" */
 /* In the environment: ARENA_VARIABLE=PID:FD:TOKEN, decimal; the arena is /proc/PID/fd/FD. */
-#define ARENA_VARIABLE "HTRACE_AGENT"
+#define ARENA_VARIABLE   "HTRACE_AGENT"
 #define ARENA_AGENT_FILE "libhtrace-agent.so"
 
 enum {
@@ -88,6 +88,9 @@ struct arena {
 	uint32_t stack_bytes_max; /* of one copied stack */
 	uint64_t mappings; /* the last event_syscall.mappings given out; atomically added to */
 	uint64_t dropped;  /* records of threads that found no slot */
+	uint32_t asleep;   /* 1: the collector waits on this futex. Whoever has filled a good part
+			      of a ring makes it 0 and wakes it */
+	uint32_t patience; /* a full ring is waited for that long, in 0.1 ms */
 	char preload[ARENA_PATH_MAX]; /* absolute path of the agent; empty: children get none */
 	char variable[128];           /* "HTRACE_AGENT=..." */
 	struct plan plan;

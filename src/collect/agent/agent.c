@@ -15,15 +15,16 @@
 #include "collect/maps.h"
 #include "collect/start.h"
 
-#include <poll.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 enum {
 	NAP_MS = 1,             /* while events come */
-	IDLE_MS = 20,           /* while none come */
+	IDLE_MS = 5,            /* while none come: so late the end of a process is seen */
 	BATCH_MAX = 4096,       /* records that one poll hands over at the most */
 	LIMITED_NAP_NS = 50000, /* while a record is being written */
 };
@@ -257,13 +258,20 @@ static bool drain(struct collector *collector)
 	return all;
 }
 
-/* Waits until a process ends, at most `ms`. Returns -EINTR after a signal. */
+/* Waits, at most `ms`, until a ring has filled. Returns -EINTR after a signal. */
 static int wait_ms(struct collector *collector, int ms)
 {
-	nfds_t n;
-	struct pollfd *pidfds = lifetimes_pidfds(&collector->lifetimes, &n);
+	uint32_t *asleep = &collector->memory.arena->asleep;
+	struct timespec most = {ms / 1000, ms % 1000 * 1000000l};
+	int result = 0;
 
-	return poll(pidfds, n, ms) < 0 && errno == EINTR ? -EINTR : 0;
+	if (ms <= 0)
+		return 0;
+	__atomic_store_n(asleep, 1, __ATOMIC_SEQ_CST);
+	if (syscall(SYS_futex, asleep, FUTEX_WAIT, 1, &most, NULL, 0) < 0 && errno == EINTR)
+		result = -EINTR;
+	__atomic_store_n(asleep, 0, __ATOMIC_RELEASE);
+	return result;
 }
 
 /* Waits for more, until a time. */

@@ -14,6 +14,7 @@
 
 enum {
 	SLOTS_N = 2048,
+	PATIENCE = 200,  /* 20 ms */
 	RING_SHARE = 16, /* of the bytes that a session asks for */
 	RING_BYTES_MIN = 16 * 1024,
 	RING_BYTES_MAX = 4 * 1024 * 1024,
@@ -120,6 +121,7 @@ static int fill(struct agent_arena *memory, const struct collector_options *opti
 	arena->ring_bytes = ring_bytes(options->ring_bytes);
 	arena->slots_offset = page_up(sizeof(*arena));
 	arena->rings_offset = arena->slots_offset + page_up(SLOTS_N * sizeof(struct arena_slot));
+	arena->patience = PATIENCE;
 	arena->follow_children = options->follow_children;
 	arena->stack_bytes_max = options->stack_bytes_max;
 	if (options->follow_children)
