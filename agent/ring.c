@@ -15,6 +15,7 @@ enum {
 	CALLS_SHARE = 16, /* the last of so many parts of the ring takes no calls */
 	WAKE_SHARE = 8,   /* so many parts of the ring are full: the reader shall come */
 	WAIT_NS = 100000, /* until a full ring is looked at again: the unit of arena.patience */
+	WAITS_MAX = 1000,
 };
 
 /* Another writer can only be a signal handler, which has ended when we go on. */
@@ -121,7 +122,8 @@ static __attribute__((noinline)) bool wait_for_room(struct agent_thread *thread,
 	if (thread->stuck_at == tail + 1 || thread->open_bytes)
 		return false;
 	if (!__atomic_load_n(&agent.arena->active, __ATOMIC_RELAXED) ||
-	    ++*waits > __atomic_load_n(&agent.arena->patience, __ATOMIC_RELAXED)) {
+	    ++*waits > __atomic_load_n(&agent.arena->patience, __ATOMIC_RELAXED) ||
+	    *waits > WAITS_MAX) {
 		thread->stuck_at = tail + 1;
 		return false;
 	}

@@ -70,11 +70,10 @@ static int agent_create(const struct collector_options *options, struct collecto
 
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
-	enum program_way way;
 	char exe[64];
 
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
-	return program_file_way(program_path ?: exe, !program_path, &way, error);
+	return program_file_takes_agent(program_path ?: exe, !program_path, error);
 }
 
 /* ---- a running process ---- */
@@ -135,67 +134,33 @@ static char **environment_with(const struct agent_arena *memory, char *const *en
 	return out;
 }
 
-struct start {
-	struct collector *collector;
-	bool inject;
-	struct agent_start *injection;
-};
-
 static int trace_child(void *context, pid_t pid, struct error *error)
 {
-	struct start *start = context;
-	const struct agent_arena *memory = &start->collector->memory;
+	struct lifetimes *lifetimes = context;
 
-	if (start->inject) {
-		start->injection =
-		    agent_start_begin(pid, memory->preload, variable_of(memory), error);
-		if (!start->injection)
-			return error->code;
-	}
-	start->collector->lifetimes.child = pid;
-	lifetimes_add(&start->collector->lifetimes, pid);
+	lifetimes->child = pid;
+	lifetimes_add(lifetimes, pid);
 	return 0;
-}
-
-/* The program runs by now: that it is not traced is told, but no reason to end it. */
-static void finish_injection(struct start *start, bool started)
-{
-	struct injected injected = {0};
-	struct error error = {0};
-	int result;
-
-	if (!start->injection)
-		return;
-	result = agent_start_end(start->injection, &injected, &error);
-	if (result >= 0)
-		array_push(&start->collector->injected, injected);
-	else if (started)
-		lifetimes_complain(&start->collector->lifetimes, start->collector->lifetimes.child,
-				   error.message);
 }
 
 static int agent_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
 		       struct error *error)
 {
+	struct lifetimes *lifetimes = &collector->lifetimes;
 	_cleanup_(free) char **environment = NULL;
 	_cleanup_(free) char *preload = NULL;
-	struct start start = {.collector = collector};
 	struct spawn with_agent = *spawn;
-	enum program_way way;
-	int result = program_file_way(spawn->path, false, &way, error);
+	int result = program_file_takes_agent(spawn->path, false, error);
 
 	if (result)
 		return result;
 	environment = environment_with(&collector->memory, spawn->envp, &preload);
-	start.inject = way == PROGRAM_INJECT;
-	if (!start.inject)
-		with_agent.envp = environment;
-	result = start_program(&with_agent, trace_child, &start, pid, error);
-	finish_injection(&start, !result);
+	with_agent.envp = environment;
+	result = start_program(&with_agent, trace_child, lifetimes, pid, error);
 	if (result)
-		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child);
+		lifetimes_forget(lifetimes, lifetimes->child);
 	else
-		lifetimes_expect_exec(&collector->lifetimes, *pid);
+		lifetimes_expect_exec(lifetimes, *pid);
 	return result;
 }
 

@@ -16,7 +16,6 @@ enum { SCRIPT_DEPTH_MAX = 5, SEGMENTS_MAX = 128, HEAD_BYTES = 256, NOTES_BYTES =
 struct program_file {
 	const char *path;
 	bool runs;
-	enum program_way way;
 };
 
 /* The kernel tells the dynamic linker not to trust LD_PRELOAD (AT_SECURE). */
@@ -36,7 +35,6 @@ static bool is_privileged(const char *path, const struct stat *status)
 struct elf_facts {
 	char interpreter[HEAD_BYTES]; /* "": none */
 	bool is_go;                   /* has a note of its linker */
-	bool is_gnu;                  /* has the note that glibc's startup code brings */
 };
 
 static void read_notes(const uint8_t *bytes, size_t n, struct elf_facts *facts)
@@ -51,8 +49,6 @@ static void read_notes(const uint8_t *bytes, size_t n, struct elf_facts *facts)
 		if (note.n_namesz > n - at || note.n_descsz > n - at)
 			return;
 		facts->is_go |= note.n_namesz == 4 && !memcmp(name, "Go\0", 4);
-		facts->is_gnu |=
-		    note.n_namesz == 4 && !memcmp(name, "GNU", 4) && note.n_type == NT_GNU_ABI_TAG;
 		at += ((size_t)note.n_namesz + 3) / 4 * 4 + ((size_t)note.n_descsz + 3) / 4 * 4;
 	}
 }
@@ -95,12 +91,8 @@ static int check_elf(int fd, struct program_file *program, struct error *error)
 	if (strstr(facts.interpreter, "musl"))
 		return error_set(error, -ENOTSUP, CANNOT "it runs with musl, not glibc",
 				 program->path);
-	if (!*facts.interpreter && !facts.is_gnu)
-		return error_set(error, -ENOTSUP,
-				 CANNOT "it is statically linked, and not with glibc",
-				 program->path);
 	if (!*facts.interpreter)
-		program->way = PROGRAM_INJECT;
+		return error_set(error, -ENOTSUP, CANNOT "it is statically linked", program->path);
 	return 0;
 }
 
@@ -142,11 +134,9 @@ static int check_file(const char *path, struct program_file *program, unsigned d
 		   : 0;
 }
 
-int program_file_way(const char *path, bool runs, enum program_way *way, struct error *error)
+int program_file_takes_agent(const char *path, bool runs, struct error *error)
 {
-	struct program_file program = {path, runs, PROGRAM_PRELOAD};
-	int result = check_file(path, &program, 0, error);
+	struct program_file program = {path, runs};
 
-	*way = program.way;
-	return result;
+	return check_file(path, &program, 0, error);
 }

@@ -1,4 +1,4 @@
-/* How the agent gets into a program, as far as its file tells. */
+/* Whether the agent can work in a program, as far as its file tells. */
 #ifndef HTRACE_COLLECT_AGENT_PROGRAM_FILE_H
 #define HTRACE_COLLECT_AGENT_PROGRAM_FILE_H
 
@@ -6,16 +6,11 @@
 
 #include <stdbool.h>
 
-enum program_way {
-	PROGRAM_PRELOAD = 1, /* the dynamic linker loads it */
-	PROGRAM_INJECT = 2,  /* statically linked with glibc: it has to be put there */
-};
-
 /*
- * 0 and the way; or -ENOTSUP and why there is none ("it is a Go program"). `runs`: somebody runs it
+ * 0, or -ENOTSUP and why there is no way ("it is statically linked"). `runs`: somebody runs it
  * already, so that nobody will start it with another user's rights. A file that cannot be found or
- * is no program is PROGRAM_PRELOAD: execve will say so.
+ * is no program is 0: execve will say so.
  */
-int program_file_way(const char *path, bool runs, enum program_way *way, struct error *error);
+int program_file_takes_agent(const char *path, bool runs, struct error *error);
 
 #endif
