@@ -228,14 +228,17 @@ void lifetime_before(struct call_frame *frame, uint32_t number)
 	thread = thread_current();
 	if (!thread)
 		return;
-	if (number == __NR_exit_group)
+	if (number == __NR_exit_group) {
+		if (!thread->vforked)
+			lifetime_tell_fds(thread); /* what is open at the end */
 		tell_exit(thread, frame->di);
-	else if (number != __NR_exit)
+	} else if (number != __NR_exit) {
 		before_execve(thread, frame, number);
-	else if (thread->vforked)
+	} else if (thread->vforked) {
 		tell_exit(thread, frame->di);
-	else
+	} else {
 		thread_ends(thread);
+	}
 }
 
 void lifetime_after(struct call_frame *frame, uint32_t number, uint64_t sp)

@@ -114,7 +114,7 @@ void lifetimes_end(struct lifetimes *lifetimes, struct traced_process *process)
 		       .flags = EVENT_EXIT_PROCESS,
 		       .time_ns = process->ended_ns ?: rings_clock(),
 		       .pid = process->pid,
-		       .tid = process->pid},
+		       .tid = process->exit_tid ?: process->pid},
 	};
 
 	wait_child(lifetimes);

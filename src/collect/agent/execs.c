@@ -35,6 +35,7 @@ void lifetimes_exec(struct lifetimes *lifetimes, struct traced_process *process,
 	event->old_tid = process->exec_ns ? process->exec_tid : process->pid;
 	process->exec_ns = 0;
 	process->status_known = false;
+	process->exit_tid = 0;
 	process->exe_inode = exe_inode(process->pid);
 	process->exe_told = false;
 	lifetimes_emit(lifetimes, &event->header);

@@ -300,6 +300,7 @@ static void receive_arena_record(struct lifetimes *lifetimes, struct traced_proc
 	case ARENA_WILL_EXIT:
 		process->status = ((const struct arena_number *)record)->value;
 		process->status_known = true;
+		process->exit_tid = record->tid;
 		break;
 	case ARENA_MAPS:
 		if (process->drop != LIFETIMES_DROP_START)

@@ -27,6 +27,7 @@ struct traced_process {
 	bool ended;
 	uint64_t ended_ns; /* when we saw that */
 	bool status_known;
+	int32_t exit_tid; /* the thread that called exit_group; 0: none did */
 	int status;
 	/* An execve that was told before it was made; 0: none, or it is known what became of it. */
 	uint64_t exec_ns;
