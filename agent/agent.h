@@ -43,6 +43,7 @@ struct agent_thread {
 	uint32_t stack_tries;           /* how often it was looked for in vain */
 	uint32_t open_bytes, open_skipped;
 	uint64_t open_at, open_sp; /* a call's record that is not complete yet (ring.c) */
+	uint64_t child_sp;              /* where a thread that it starts begins; agent.own_tables */
 	bool vforked;                   /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */
 	uint64_t execve_envp, execve_memory, execve_bytes;
@@ -74,8 +75,8 @@ struct agent {
 	char preload[ARENA_PATH_MAX]; /* checked copies of the arena's, for children */
 	char variable[128];
 	int32_t pid;
-	bool
-	    check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
+	bool own_tables; /* some thread has descriptors of its own: who started whom matters */
+	bool check_tid;  /* a child shares our memory and runs beside us: ask the kernel who we are */
 };
 
 extern struct agent agent;
@@ -115,6 +116,8 @@ struct agent_thread *thread_current(void);
 /* A clone that came back in a new thread of this process, with an FS base of its own, which may
  * have been another's that is gone. */
 struct agent_thread *thread_started(uint64_t sp);
+/* The thread that is starting one with its stack pointer at child_sp; 0: it is not known. */
+int32_t thread_that_starts(uint64_t child_sp);
 void thread_ends(struct agent_thread *thread);
 
 /* ---- ring.c ---- */
@@ -129,6 +132,8 @@ void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
 void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */
 void ring_commit(void *record, uint32_t type, uint32_t bytes);
+/* For what should be known at once: a process ends. */
+void ring_wake_collector(void);
 /* Never mind: nothing is told of the `bytes` that were reserved. */
 void ring_cancel(void *record, uint32_t bytes);
 

@@ -77,18 +77,40 @@ static bool vfork_parent(struct agent_thread *thread)
 	return true;
 }
 
+/* Where tables of descriptors differ, a thread has that of the one who started it. */
+static void thread_begins(uint64_t sp)
+{
+	struct agent_thread *thread = thread_started(sp);
+	struct event_fork *event;
+	int32_t parent;
+
+	if (!thread || !agent.own_tables)
+		return;
+	parent = thread_that_starts(sp);
+	event = parent ? ring_reserve(thread, sizeof(*event)) : NULL;
+	if (!event)
+		return;
+	record_header(&event->header, thread,
+		      EVENT_FORK_THREAD | EVENT_FORK_FILES | EVENT_FORK_VM);
+	event->header.tid = parent;
+	event->child_pid = thread->pid;
+	event->child_tid = thread->tid;
+	ring_commit(event, EVENT_FORK, sizeof(*event));
+}
+
 /* Whoever comes out of a clone first. Its arguments may be gone: they were on the other's stack. */
 static void clone_child(struct call_frame *frame, uint32_t number, uint64_t sp)
 {
 	bool shares_memory = *agent.alive == AGENT_ALIVE;
+	int32_t pid = (int32_t)system_call3(__NR_getpid, 0, 0, 0);
 	struct agent_thread *thread;
 
-	if (system_call3(__NR_gettid, 0, 0, 0) != system_call3(__NR_getpid, 0, 0, 0)) {
-		thread_started(sp);
+	if (system_call3(__NR_gettid, 0, 0, 0) != pid) {
+		thread_begins(sp);
 		return;
 	}
 	thread = thread_current(); /* a forked child becomes a process of its own here */
-	if (thread && shares_memory && !thread->vforked)
+	if (thread && shares_memory && !thread->vforked && thread->own_pid != pid)
 		vfork_child(thread, clone_flags(frame, number)); /* the other one waits */
 }
 
@@ -110,20 +132,27 @@ static void after_clone(struct call_frame *frame, uint32_t number, uint64_t sp)
 	flags = clone_flags(frame, number);
 	if (is_vfork(flags) && vfork_parent(thread))
 		return;
-	/* Threads that share everything are not told. */
-	if (result > 0 && (flags & (CLONE_THREAD | CLONE_FILES)) != (CLONE_THREAD | CLONE_FILES))
+	if (flags & CLONE_THREAD && flags & CLONE_FILES)
+		return; /* told by the thread itself, if at all */
+	if (result > 0)
 		tell_fork(thread, (int32_t)result, flags);
 }
 
 static void before_clone(struct call_frame *frame, uint32_t number)
 {
-	uint64_t flags = number == __NR_clone3 ? 0 : clone_flags(frame, number);
+	struct clone_args args = {.flags = frame->di, .stack = frame->si};
+	struct agent_thread *thread;
 
 	if (number == __NR_clone3 &&
-	    safe_copy(&flags, frame->di, sizeof(flags)) != sizeof(flags))
+	    safe_copy(&args, frame->di, CLONE_ARGS_SIZE_VER0) != CLONE_ARGS_SIZE_VER0)
 		return;
-	if ((flags & (CLONE_VM | CLONE_VFORK | CLONE_THREAD)) == CLONE_VM)
+	if ((args.flags & (CLONE_VM | CLONE_VFORK | CLONE_THREAD)) == CLONE_VM)
 		agent.check_tid = true;
+	if ((args.flags & (CLONE_THREAD | CLONE_FILES)) == CLONE_THREAD)
+		agent.own_tables = true;
+	thread = agent.own_tables ? thread_current() : NULL;
+	if (thread)
+		thread->child_sp = args.stack + args.stack_size;
 }
 
 bool lifetime_forked(void)
@@ -169,15 +198,32 @@ static void tell_short(struct agent_thread *thread, uint32_t type)
 	ring_commit(event, type, sizeof(*event));
 }
 
+static void tell_thread_exit(struct agent_thread *thread)
+{
+	struct event_exit *event = ring_reserve(thread, sizeof(*event));
+
+	if (!event)
+		return;
+	record_header(&event->header, thread, 0);
+	event->status = 0;
+	event->reserved = 0;
+	ring_commit(event, EVENT_EXIT, sizeof(*event));
+}
+
+/* With what is open until now: what others put into the table was not seen. */
 static void tell_exit(struct agent_thread *thread, uint64_t status)
 {
-	struct arena_number *event = ring_reserve(thread, sizeof(*event));
+	struct arena_number *event;
 
+	if (!thread->vforked && thread->own_pid == agent.pid)
+		lifetime_tell_fds(thread);
+	event = ring_reserve(thread, sizeof(*event));
 	if (!event)
 		return;
 	record_header(&event->header, thread, 0);
 	event->value = (int64_t)(status & 0xff) << 8;
 	ring_commit(event, ARENA_WILL_EXIT, sizeof(*event));
+	ring_wake_collector();
 }
 
 static uint64_t *execve_environment(struct call_frame *frame, uint32_t number)
@@ -232,10 +278,13 @@ void lifetime_before(struct call_frame *frame, uint32_t number)
 		tell_exit(thread, frame->di);
 	else if (number != __NR_exit)
 		before_execve(thread, frame, number);
-	else if (thread->vforked)
+	else if (thread->vforked || thread->own_pid != agent.pid)
 		tell_exit(thread, frame->di);
-	else
+	else {
+		if (agent.own_tables)
+			tell_thread_exit(thread);
 		thread_ends(thread);
+	}
 }
 
 void lifetime_after(struct call_frame *frame, uint32_t number, uint64_t sp)
@@ -255,6 +304,10 @@ void lifetime_after(struct call_frame *frame, uint32_t number, uint64_t sp)
 		thread = thread_current();
 		if (thread)
 			after_execve(thread, frame, number);
+		return;
+	case __NR_unshare:
+		if (frame->di & CLONE_FILES)
+			agent.own_tables = true;
 		return;
 	case __NR_mmap:
 	case __NR_mprotect:

@@ -66,6 +66,7 @@ struct start {
 	struct agent_thread *thread;
 	struct arena_text *piece; /* under construction, in agent.scratch */
 	uint32_t *reason;
+	uint64_t entry; /* of the program; its own text is patched where there is no libc */
 	int patched;
 	int error;
 };
@@ -122,10 +123,23 @@ static bool start_line(void *context, const struct maps_line *line)
 	return true;
 }
 
-int mappings_start(struct agent_thread *thread, uint32_t *reason)
+/* A static program has its libc in itself. */
+static bool own_line(void *context, const struct maps_line *line)
+{
+	struct start *start = context;
+
+	if (start->entry < line->start || start->entry >= line->end)
+		return true;
+	if (line->executable)
+		patch_line(start, line);
+	return false;
+}
+
+int mappings_start(struct agent_thread *thread, uint64_t entry, uint32_t *reason)
 {
 	struct start start = {
 	    .thread = thread,
+	    .entry = entry,
 	    .reason = reason,
 	    .piece = (struct arena_text *)(agent.scratch + AGENT_SCRATCH_BYTES - PIECE_BYTES),
 	};
@@ -136,6 +150,9 @@ int mappings_start(struct agent_thread *thread, uint32_t *reason)
 			   &start);
 	tell_piece(&start);
 	renew_number();
+	if (!result && !start.patched && !start.error)
+		result = maps_each((char *)agent.scratch, AGENT_SCRATCH_BYTES - PIECE_BYTES,
+				   own_line, &start);
 	if (result < 0) {
 		*reason = ARENA_OFF_MAPS;
 		return result;

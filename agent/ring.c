@@ -7,9 +7,17 @@
 
 #include "system.h"
 
+#include <linux/futex.h>
+
+#include "system.h"
+
 #include <signal.h>
 
-enum { CALLS_SHARE = 16 }; /* the last of so many parts of the ring takes no calls */
+enum {
+	CALLS_SHARE = 16, /* the last of so many parts of the ring takes no calls */
+	WAKE_SHARE = 4,   /* so full, the ring is worth a wake-up; */
+	YIELD_SHARE = 2,  /* and so full, a moment of our time */
+};
 
 /* Another writer can only be a signal handler, which has ended when we go on. */
 static bool exchange(uint64_t *at, uint64_t *expected, uint64_t wanted)
@@ -21,6 +29,26 @@ static bool exchange(uint64_t *at, uint64_t *expected, uint64_t wanted)
 			 : [wanted] "r"(wanted)
 			 : "memory");
 	return done;
+}
+
+void ring_wake_collector(void)
+{
+	uint32_t *sleeping = &agent.arena->sleeping;
+
+	if (__atomic_load_n(sleeping, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(sleeping, 0, __ATOMIC_ACQ_REL))
+		system_call6(__NR_futex, (uint64_t)sleeping, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+/* Copies of stacks that nobody knows yet fill a ring within a millisecond: the collector has to
+ * get a CPU, if need be ours. */
+static void make_room(uint64_t used, uint64_t bytes)
+{
+	if (used < bytes / WAKE_SHARE)
+		return;
+	ring_wake_collector();
+	if (used >= bytes / YIELD_SHARE)
+		system_call3(__NR_sched_yield, 0, 0, 0);
 }
 
 static void count_dropped(struct arena_slot *slot)
@@ -125,6 +153,7 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 			ring_cancel(thread->ring + at, (uint32_t)skipped);
 		record = (void *)(thread->ring + (skipped ? 0 : at));
 		record->time_ns = now;
+		make_room(used, size);
 		return record;
 	}
 }

@@ -28,13 +28,15 @@ struct agent agent;
 /* ---- what the kernel told the process ---- */
 
 struct process_facts {
-	uint64_t hwcap2, vdso;
+	uint64_t hwcap2, vdso, entry;
 };
 
 static void note_fact(struct process_facts *facts, const Elf64_auxv_t *entry)
 {
 	if (entry->a_type == AT_HWCAP2)
 		facts->hwcap2 = entry->a_un.a_val;
+	if (entry->a_type == AT_ENTRY)
+		facts->entry = entry->a_un.a_val;
 	if (entry->a_type == AT_SYSINFO_EHDR)
 		facts->vdso = entry->a_un.a_val;
 }
@@ -141,7 +143,7 @@ static int arena_map(int64_t fd, uint64_t token)
 	return arena_take(agent.arena, token, bytes) ? 0 : -EPROTO;
 }
 
-/* `variable` is PID:FD:TOKEN. */
+/* `variable` is PID:FD:TOKEN, with ARENA_FRESH behind it or not. */
 static int arena_open(const char *variable)
 {
 	uint64_t pid, number, token;
@@ -261,7 +263,7 @@ static int64_t begin(const char *variable, struct process_facts facts, bool fres
 	}
 	if (fresh)
 		tell_exec(thread);
-	result = mappings_start(fresh ? thread : NULL, &reason);
+	result = mappings_start(fresh ? thread : NULL, facts.entry, &reason);
 	if (result <= 0) {
 		agent_off(reason, (int)result);
 		return result ?: -ENOEXEC;
@@ -282,9 +284,14 @@ static __attribute__((constructor)) void agent_preloaded(int argc, char **argv, 
 
 int64_t agent_enter(const char *variable)
 {
+	const char *end = variable + text_length(variable);
+	size_t fresh_bytes = sizeof(ARENA_FRESH) - 1;
+
 	if (agent.on)
 		agent_leave();
-	return begin(variable, facts_read(), false);
+	return begin(variable, facts_read(),
+		     (size_t)(end - variable) > fresh_bytes &&
+			 text_begins(end - fresh_bytes, ARENA_FRESH));
 }
 
 int64_t agent_leave(void)

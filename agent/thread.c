@@ -149,7 +149,7 @@ static bool entry_complete(struct agent_thread *thread)
 	uint32_t generation = agent.generation, number;
 	int32_t pid = (int32_t)system_call3(__NR_getpid, 0, 0, 0);
 
-	if (pid != agent.pid) /* it shares our memory, but is not of us */
+	if (pid != agent.pid && !agent.check_tid) /* it shares our memory, but is not of us */
 		return false;
 	if (!seat_take(thread, generation, &number)) {
 		__atomic_fetch_add(&agent.arena->dropped, 1, __ATOMIC_RELAXED);
@@ -169,11 +169,33 @@ static bool entry_complete(struct agent_thread *thread)
 
 /* ---- the calling thread ---- */
 
-static bool is_somebody_else(const struct agent_thread *thread)
+/* No address: what a process that shares our memory, and somebody's FS base, is found by. */
+static uint64_t key_of_guest(int32_t tid)
+{
+	return 1ull << 63 | (uint32_t)tid;
+}
+
+static struct agent_thread *thread_with(uint64_t key)
+{
+	struct agent_thread *thread = find(key) ?: entry_make(key);
+
+	if (!thread) {
+		__atomic_fetch_add(&agent.arena->dropped, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	if (thread->generation != agent.generation && !entry_complete(thread))
+		return NULL;
+	return thread;
+}
+
+/* The entry of the thread that really runs, which `thread` may be or not. */
+static struct agent_thread *who_runs(struct agent_thread *thread)
 {
 	int32_t tid = (int32_t)system_call3(__NR_gettid, 0, 0, 0);
 
-	return tid != thread->own_tid && !(thread->vforked && tid == thread->tid);
+	if (tid == thread->own_tid || (thread->vforked && tid == thread->tid))
+		return thread;
+	return thread_with(key_of_guest(tid));
 }
 
 static bool is_recorded(void)
@@ -190,18 +212,12 @@ struct agent_thread *thread_current(void)
 	if (!is_recorded())
 		return NULL;
 	key = fs_base();
-	if (key <= KEY_ENDING)
+	if (key <= KEY_ENDING) /* a static program that has only just begun */
+		key = key_of_guest((int32_t)system_call3(__NR_gettid, 0, 0, 0));
+	thread = thread_with(key);
+	if (!thread)
 		return NULL;
-	thread = find(key) ?: entry_make(key);
-	if (!thread) {
-		__atomic_fetch_add(&agent.arena->dropped, 1, __ATOMIC_RELAXED);
-		return NULL;
-	}
-	if (thread->generation != agent.generation && !entry_complete(thread))
-		return NULL;
-	if (agent.check_tid && is_somebody_else(thread))
-		return NULL;
-	return thread;
+	return agent.check_tid ? who_runs(thread) : thread;
 }
 
 void thread_ends(struct agent_thread *thread)
@@ -214,6 +230,14 @@ void thread_ends(struct agent_thread *thread)
 	__atomic_store_n(&thread->fs_base, KEY_GONE, __ATOMIC_RELEASE);
 	if (slot)
 		slot_leave(slot);
+}
+
+int32_t thread_that_starts(uint64_t child_sp)
+{
+	for (uint32_t i = 0; i < AGENT_THREADS_MAX; i++)
+		if (key_of(&agent.threads[i]) > KEY_ENDING && agent.threads[i].child_sp == child_sp)
+			return agent.threads[i].tid;
+	return 0;
 }
 
 struct agent_thread *thread_started(uint64_t sp)

@@ -61,6 +61,7 @@ static inline bool site_is_lifetime_after(uint32_t number)
 	case 57:  /* fork */
 	case 58:  /* vfork */
 	case 59:  /* execve */
+	case 272: /* unshare */
 	case 322: /* execveat */
 	case 435: /* clone3 */
 		return true;

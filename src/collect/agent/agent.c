@@ -15,11 +15,13 @@
 #include "collect/maps.h"
 #include "collect/start.h"
 
-#include <poll.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	NAP_MS = 1,             /* while events come */
@@ -146,8 +148,9 @@ static int trace_child(void *context, pid_t pid, struct error *error)
 	const struct agent_arena *memory = &start->collector->memory;
 
 	if (start->inject) {
-		start->injection =
-		    agent_start_begin(pid, memory->preload, variable_of(memory), error);
+		_cleanup_(free) char *variable = xasprintf("%s" ARENA_FRESH, variable_of(memory));
+
+		start->injection = agent_start_begin(pid, memory->preload, variable, error);
 		if (!start->injection)
 			return error->code;
 	}
@@ -257,13 +260,18 @@ static bool drain(struct collector *collector)
 	return all;
 }
 
-/* Waits until a process ends, at most `ms`. Returns -EINTR after a signal. */
+/* Waits until an agent wakes us, at most `ms`. Returns -EINTR after a signal. */
 static int wait_ms(struct collector *collector, int ms)
 {
-	nfds_t n;
-	struct pollfd *pidfds = lifetimes_pidfds(&collector->lifetimes, &n);
+	uint32_t *sleeping = &collector->memory.arena->sleeping;
+	struct timespec most = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	bool interrupted;
 
-	return poll(pidfds, n, ms) < 0 && errno == EINTR ? -EINTR : 0;
+	__atomic_store_n(sleeping, 1, __ATOMIC_SEQ_CST);
+	interrupted = syscall(SYS_futex, sleeping, FUTEX_WAIT, 1, &most, NULL, 0) < 0 &&
+		      errno == EINTR;
+	__atomic_store_n(sleeping, 0, __ATOMIC_RELAXED);
+	return interrupted ? -EINTR : 0;
 }
 
 /* Waits for more, until a time. */

@@ -14,7 +14,7 @@
 
 enum {
 	SLOTS_N = 2048,
-	RING_SHARE = 16, /* of the bytes that a session asks for */
+	RING_SHARE = 4, /* of the bytes that a session asks for */
 	RING_BYTES_MIN = 16 * 1024,
 	RING_BYTES_MAX = 4 * 1024 * 1024,
 	PAGE = 4096,

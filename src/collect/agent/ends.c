@@ -120,11 +120,13 @@ void lifetimes_end(struct lifetimes *lifetimes, struct traced_process *process)
 	wait_child(lifetimes);
 	if (process->exec_ns)
 		lifetimes_unseen(lifetimes, process, true);
+	if (process->exit_tid) {
+		event.header.tid = process->exit_tid;
+		lifetimes_emit_fds(lifetimes, process, process->exit_tid);
+	}
 	event.status = exit_status(lifetimes, process);
 	lifetimes_emit(lifetimes, &event.header);
 	rings_free_process(lifetimes->rings, process->pid);
 	map_remove(&lifetimes->processes, process->pid);
-	if (process->pidfd >= 0)
-		close(process->pidfd);
-	free(process);
+	lifetimes_free_process(process);
 }

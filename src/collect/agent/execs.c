@@ -37,6 +37,8 @@ void lifetimes_exec(struct lifetimes *lifetimes, struct traced_process *process,
 	process->status_known = false;
 	process->exe_inode = exe_inode(process->pid);
 	process->exe_told = false;
+	process->exit_tid = 0;
+	lifetimes_emit_fds(lifetimes, process, process->pid);
 	lifetimes_emit(lifetimes, &event->header);
 }
 
@@ -95,7 +97,15 @@ void lifetimes_maps(struct lifetimes *lifetimes, struct traced_process *process,
 		    struct arena_text *text)
 {
 	struct maps_text job = {lifetimes, process, text->header.time_ns, false};
-	_cleanup_(free) char *copy = xmemdup(text->text, text->size);
+	_cleanup_(free) char *copy = NULL;
+
+	/* The agent does not know what was mapped: who is quick sees it. */
+	if (!text->size) {
+		if (maps_hand_over(process->pid, lifetimes->sink, NULL) < 0)
+			lifetimes->lost++;
+		return;
+	}
+	copy = xmemdup(text->text, text->size);
 
 	job.by_inode = procfs_maps_text(copy, text->size, find_exe, &job);
 	memcpy(copy, text->text, text->size);

@@ -27,9 +27,7 @@ void lifetimes_fini(struct lifetimes *lifetimes)
 	map_each (entry, &lifetimes->processes) {
 		struct traced_process *process = (void *)(uintptr_t)entry->value;
 
-		if (process->pidfd >= 0)
-			close(process->pidfd);
-		free(process);
+		lifetimes_free_process(process);
 	}
 	map_fini(&lifetimes->processes);
 	array_fini(&lifetimes->strangers);
@@ -228,15 +226,35 @@ static void receive_fork(struct lifetimes *lifetimes, struct event_fork *fork)
 		lifetimes_announce(lifetimes, fork, false);
 }
 
+void lifetimes_emit_fds(struct lifetimes *lifetimes, struct traced_process *process, int32_t tid)
+{
+	if (process->fds) {
+		process->fds->header.tid = tid;
+		lifetimes_emit(lifetimes, &process->fds->header);
+	}
+	free(process->fds);
+	process->fds = NULL;
+}
+
+void lifetimes_free_process(struct traced_process *process)
+{
+	if (process->pidfd >= 0)
+		close(process->pidfd);
+	free(process->fds);
+	free(process);
+}
+
 static void receive_data(struct lifetimes *lifetimes, struct traced_process *process,
 			 const struct event_data *data)
 {
-	if (data->kind == EVENT_DATA_FDS && process->drop) {
-		if (process->drop == LIFETIMES_DROP_FDS)
-			process->drop = LIFETIMES_KEEP;
+	if (data->kind != EVENT_DATA_FDS) {
+		lifetimes_emit(lifetimes, &data->header);
 		return;
 	}
-	lifetimes_emit(lifetimes, &data->header);
+	if (!process->drop)
+		process->fds = xmemdup(data, data->header.size);
+	if (process->drop == LIFETIMES_DROP_FDS)
+		process->drop = LIFETIMES_KEEP;
 }
 
 static void receive_syscall(struct lifetimes *lifetimes, struct event_syscall *event)
@@ -298,6 +316,7 @@ static void receive_arena_record(struct lifetimes *lifetimes, struct traced_proc
 		process->exec_ns = 0;
 		break;
 	case ARENA_WILL_EXIT:
+		process->exit_tid = record->tid;
 		process->status = ((const struct arena_number *)record)->value;
 		process->status_known = true;
 		break;
@@ -329,6 +348,11 @@ void lifetimes_receive(void *context, uint32_t slot, struct event_header *record
 			return;
 		make_up_fork(lifetimes, owner, record->pid, EVENT_FORK_VM, record->time_ns);
 		process = lifetimes_find(lifetimes, record->pid);
+	}
+	/* Somebody else went on, and may have changed what was told. */
+	if (process->fds && record->type != EVENT_EXEC && record->type != ARENA_WILL_EXIT) {
+		free(process->fds);
+		process->fds = NULL;
 	}
 	if (process->drop == LIFETIMES_DROP_FDS && record->type != EVENT_DATA &&
 	    record->type != ARENA_CHILD)

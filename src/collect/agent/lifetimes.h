@@ -28,6 +28,9 @@ struct traced_process {
 	uint64_t ended_ns; /* when we saw that */
 	bool status_known;
 	int status;
+	struct event_data *fds; /* what is open, as it told last; of use for an exec or exit that
+				   follows at once; owned, NULL: unknown */
+	int32_t exit_tid;       /* that called exit_group, with `fds`; 0: none */
 	/* An execve that was told before it was made; 0: none, or it is known what became of it. */
 	uint64_t exec_ns;
 	int32_t exec_tid;

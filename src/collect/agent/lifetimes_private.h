@@ -8,6 +8,12 @@ struct traced_process *lifetimes_find(const struct lifetimes *lifetimes, pid_t p
 
 void lifetimes_emit(struct lifetimes *lifetimes, const struct event_header *event);
 
+/* Hands the table that the process told last over, for the next event of `tid`. */
+void lifetimes_emit_fds(struct lifetimes *lifetimes, struct traced_process *process, int32_t tid);
+
+/* Only its memory: nothing is told. */
+void lifetimes_free_process(struct traced_process *process);
+
 /* Tells that `parent` has a child, with the table that the child told, and lets the child's
  * records be read. */
 void lifetimes_announce(struct lifetimes *lifetimes, struct event_fork *fork, bool made_up);

@@ -10,6 +10,7 @@
 enum {
 	INCOMPLETE_NS_MAX = 2000000, /* to wait for a record that is being written */
 	GENERATION_NS_MIN = 250000000,
+	FREE_RUN_MAX = 256, /* free slots in a row: agents take the first, so no other follows */
 };
 
 /* ---- a heap of slots, the earliest on top ---- */
@@ -118,11 +119,14 @@ static void begin_pass(struct rings *rings, const struct rings_reader *reader)
 	rings->limited = false;
 	rings->heap_n = 0;
 	rings->limit_ns = rings->until_ns = rings_clock();
-	for (uint32_t i = 0; i < rings->slots_n; i++) {
+	rings->looked_n = 0;
+	for (uint32_t i = 0; i < rings->slots_n && i < rings->looked_n + FREE_RUN_MAX; i++) {
 		uint32_t state = __atomic_load_n(&rings_shared(rings, i)->state, __ATOMIC_ACQUIRE);
 
-		if (state != ARENA_SLOT_FREE)
-			begin_slot(rings, i, last_pass_ns, reader);
+		if (state == ARENA_SLOT_FREE)
+			continue;
+		begin_slot(rings, i, last_pass_ns, reader);
+		rings->looked_n = i + 1;
 	}
 }
 
@@ -138,7 +142,7 @@ static void count_arena_dropped(struct rings *rings)
 /* A thread that is gone writes nothing more: an incomplete record will never be one. */
 static void free_left(struct rings *rings)
 {
-	for (uint32_t i = 0; i < rings->slots_n; i++) {
+	for (uint32_t i = 0; i < rings->looked_n; i++) {
 		const struct ring_slot *slot = &rings->slots[i];
 
 		if (!slot->used || slot->held ||
@@ -155,7 +159,7 @@ static void free_left(struct rings *rings)
 /* Whether all that was there when the generation began has been read. */
 static bool is_settled(const struct rings *rings)
 {
-	for (uint32_t i = 0; i < rings->slots_n; i++) {
+	for (uint32_t i = 0; i < rings->looked_n; i++) {
 		const struct ring_slot *slot = &rings->slots[i];
 
 		if (slot->used && !slot->given_up && slot->tail < slot->goal)
@@ -170,7 +174,7 @@ static void go_on_with_generation(struct rings *rings)
 		return;
 	rings->generation++;
 	rings->generation_ns = rings->until_ns;
-	for (uint32_t i = 0; i < rings->slots_n; i++)
+	for (uint32_t i = 0; i < rings->looked_n; i++)
 		if (rings->slots[i].used)
 			rings->slots[i].goal =
 			    __atomic_load_n(&rings_shared(rings, i)->head, __ATOMIC_ACQUIRE);
@@ -207,14 +211,14 @@ static void take_next(struct rings *rings, const struct rings_reader *reader)
 bool rings_pass(struct rings *rings, unsigned records_max, const struct rings_reader *reader)
 {
 	begin_pass(rings, reader);
-	for (uint32_t i = 0; i < rings->slots_n; i++)
+	for (uint32_t i = 0; i < rings->looked_n; i++)
 		if (is_due(rings, i))
 			heap_push(rings, i);
 	while (rings->heap_n && records_max-- &&
 	       rings->slots[rings->heap[0]].next_ns <= rings->limit_ns)
 		take_next(rings, reader);
 	rings->limit_ns = 0;
-	for (uint32_t i = 0; i < rings->slots_n; i++)
+	for (uint32_t i = 0; i < rings->looked_n; i++)
 		if (rings->slots[i].used)
 			rings_publish(rings, i);
 	count_arena_dropped(rings);
@@ -225,7 +229,7 @@ bool rings_pass(struct rings *rings, unsigned records_max, const struct rings_re
 
 void rings_release(struct rings *rings, int32_t pid, uint64_t time_ns)
 {
-	for (uint32_t i = 0; i < rings->slots_n; i++) {
+	for (uint32_t i = 0; i < rings->looked_n; i++) {
 		struct ring_slot *slot = &rings->slots[i];
 
 		if (!slot->held || slot->pid != pid)
