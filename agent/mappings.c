@@ -74,11 +74,10 @@ struct start {
 static void tell_piece(struct start *start)
 {
 	uint32_t bytes = (uint32_t)((sizeof(*start->piece) + start->piece->size + 7) & ~7u);
-	struct arena_text *event;
+	struct arena_text *event = NULL;
 
-	if (!start->thread || !start->piece->size)
-		return;
-	event = ring_reserve(start->thread, bytes);
+	if (start->thread && start->piece->size)
+		event = ring_reserve(start->thread, bytes);
 	if (event) {
 		record_header(&event->header, start->thread, 0);
 		event->size = start->piece->size;
