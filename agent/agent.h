@@ -41,6 +41,7 @@ struct agent_thread {
 	int32_t own_pid, own_tid;
 	uint64_t stack_low, stack_high; /* all of it may be read; low sinks as the stack grows */
 	uint32_t stack_tries;           /* how often it was looked for in vain */
+	bool starved;                   /* waited in vain for room in the ring */
 	uint32_t open_bytes, open_skipped;
 	uint64_t open_at, open_sp; /* a call's record that is not complete yet (ring.c) */
 	uint64_t child_sp;              /* where a thread that it starts begins; agent.own_tables */

@@ -74,10 +74,11 @@ struct start {
 static void tell_piece(struct start *start)
 {
 	uint32_t bytes = (uint32_t)((sizeof(*start->piece) + start->piece->size + 7) & ~7u);
-	struct arena_text *event = NULL;
+	struct arena_text *event;
 
-	if (start->thread && start->piece->size)
-		event = ring_reserve(start->thread, bytes);
+	if (!start->piece->size)
+		return;
+	event = ring_reserve(start->thread, bytes);
 	if (event) {
 		record_header(&event->header, start->thread, 0);
 		event->size = start->piece->size;
@@ -90,7 +91,7 @@ static void tell_piece(struct start *start)
 
 static void add_line(struct start *start, const struct maps_line *line)
 {
-	if (line->bytes > PIECE_BYTES - sizeof(*start->piece))
+	if (!start->thread || line->bytes > PIECE_BYTES - sizeof(*start->piece))
 		return;
 	if (start->piece->size + line->bytes > PIECE_BYTES - sizeof(*start->piece))
 		tell_piece(start);

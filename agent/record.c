@@ -4,6 +4,7 @@
  */
 #include "agent.h"
 
+#include "altstack.h"
 #include "data.h"
 #include "known.h"
 #include "touched.h"
@@ -193,52 +194,93 @@ static uint64_t copy_most(const struct agent_thread *thread)
 	return most & ~7ull;
 }
 
-/* Copies the stack; the bytes that are readable are known, or 0. Returns what was copied. */
-static uint32_t fill_stack(struct event_syscall *event, const struct call *call, uint64_t readable,
-			   uint64_t bytes)
+static void fill_stack(struct event_stack *piece, uint64_t start, uint64_t bytes, bool cut)
 {
-	struct event_stack *piece = &event->stacks[0];
-	uint64_t got = bytes;
-
-	if (readable)
-		copy_words(event->bytes, call->sp, bytes);
-	else
-		got = safe_copy(event->bytes, call->sp, bytes) & ~7ull;
-	piece->start = call->sp;
-	piece->size = (uint32_t)got;
-	/* What ends before its time ends where memory does. */
-	piece->flags = got == bytes && bytes != (readable & ~7ull) ? EVENT_STACK_CUT : 0;
-	return piece->size;
+	piece->start = start;
+	piece->size = (uint32_t)bytes;
+	piece->flags = cut ? EVENT_STACK_CUT : 0;
 }
 
-static void record_long(const struct call *call, uint64_t readable)
+/* Completes a record whose pieces are in place, `stack_bytes` in all: what stands in shared memory
+ * is not read again. */
+static void complete_long(const struct call *call, uint8_t *piece, uint16_t stacks_n,
+			  uint32_t stack_bytes, uint32_t reserved)
 {
-	uint64_t bytes = copy_most(call->thread);
-	uint32_t data_bytes = data_record_bytes(&call->data), reserved, known = 0, got;
+	struct event_syscall *event = event_in(call, piece);
+
+	fill_call(event, call, 0);
+	fill_registers(event, call);
+	event->stacks_n = stacks_n;
+	if (stacks_n < 2)
+		event->stacks[1] = (struct event_stack){0};
+	complete(call, piece, (uint32_t)sizeof(*event) + stack_bytes, reserved);
+}
+
+static void record_copy(const struct call *call, uint64_t readable)
+{
+	uint64_t most = copy_most(call->thread), bytes = readable & ~7ull;
 	struct event_syscall *event;
+	uint32_t reserved;
 	uint8_t *piece;
 
-	if (!readable && bytes > UNKNOWN_STACK_BYTES)
-		bytes = UNKNOWN_STACK_BYTES;
-	if (readable && bytes > readable)
-		bytes = readable & ~7ull;
-	reserved = data_bytes + (uint32_t)(sizeof(*event) + bytes);
+	bytes = bytes > most ? most : bytes;
+	reserved = data_record_bytes(&call->data) + (uint32_t)(sizeof(*event) + bytes);
 	piece = ring_reserve_call(call->thread, reserved);
 	if (!piece)
 		return;
 	event = event_in(call, piece);
-	got = fill_stack(event, call, readable, bytes);
-	if (!readable)
-		known = known_stack(call->frame, call->site_ip, call->sp, event->bytes, got);
+	copy_words(event->bytes, call->sp, bytes);
+	fill_stack(&event->stacks[0], call->sp, bytes, bytes < (readable & ~7ull));
+	complete_long(call, piece, 1, (uint32_t)bytes, reserved);
+}
+
+/* Copies what a handler on an alternative stack has interrupted behind its own `used` bytes, at
+ * most `room`. Bytes; 0: that is not known. */
+static uint64_t add_interrupted(const struct call *call, struct event_syscall *event,
+				const stack_t *alternative, uint64_t used, uint64_t room)
+{
+	uint64_t sp = altstack_interrupted(alternative, (const uint64_t *)event->bytes, used);
+	uint64_t readable = sp ? stack_readable(call->thread, sp) & ~7ull : 0;
+	uint64_t bytes = readable > room ? room : readable;
+
+	copy_words(event->bytes + used, sp, bytes);
+	fill_stack(&event->stacks[1], sp, bytes, bytes < readable);
+	return bytes;
+}
+
+/*
+ * Of a stack whose end is not known, as much as there is. It is looked up in the copy: the room
+ * for it was there before, so the collector saw that too.
+ */
+static void record_unknown(const struct call *call)
+{
+	uint64_t most = copy_most(call->thread), end = ~0ull, got, second = 0;
+	uint32_t known, reserved;
+	struct event_syscall *event;
+	stack_t alternative;
+	bool is_alternative = altstack_in_use(&alternative);
+	uint8_t *piece;
+
+	if (is_alternative)
+		end = (uint64_t)alternative.ss_sp + alternative.ss_size - call->sp;
+	most = most > UNKNOWN_STACK_BYTES ? UNKNOWN_STACK_BYTES : most;
+	reserved = data_record_bytes(&call->data) +
+		   (uint32_t)(sizeof(*event) + (is_alternative ? 2 * most : most));
+	piece = ring_reserve_call(call->thread, reserved);
+	if (!piece)
+		return;
+	event = event_in(call, piece);
+	got = safe_copy(event->bytes, call->sp, most < end ? most : end) & ~7ull;
+	known = known_stack(call->frame, call->site_ip, call->sp, event->bytes, got);
 	if (known) {
 		complete_short(call, piece, known, reserved);
 		return;
 	}
-	fill_call(event, call, 0);
-	fill_registers(event, call);
-	event->stacks_n = 1;
-	event->stacks[1] = (struct event_stack){0};
-	complete(call, piece, (uint32_t)sizeof(*event) + got, reserved);
+	/* What ends before its time ends where memory does. */
+	fill_stack(&event->stacks[0], call->sp, got, got == most);
+	if (is_alternative)
+		second = add_interrupted(call, event, &alternative, got, most);
+	complete_long(call, piece, second ? 2 : 1, (uint32_t)(got + second), reserved);
 }
 
 /* There is room first, so that the collector sees that a number may be about to be told. */
@@ -250,7 +292,7 @@ static void record_with_stack(const struct call *call)
 	uint8_t *piece;
 
 	if (!readable) {
-		record_long(call, 0);
+		record_unknown(call);
 		return;
 	}
 	piece = ring_reserve_call(call->thread, bytes);
@@ -263,7 +305,7 @@ static void record_with_stack(const struct call *call)
 		return;
 	}
 	ring_commit_call(call->thread, piece, ARENA_PAD, bytes);
-	record_long(call, readable);
+	record_copy(call, readable);
 }
 
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,

@@ -5,18 +5,17 @@
  */
 #include "agent.h"
 
+#include "altstack.h"
 #include "system.h"
 
 #include <linux/futex.h>
-
-#include "system.h"
-
-#include <signal.h>
 
 enum {
 	CALLS_SHARE = 16, /* the last of so many parts of the ring takes no calls */
 	WAKE_SHARE = 4,   /* so full, the ring is worth a wake-up; */
 	YIELD_SHARE = 2,  /* and so full, a moment of our time */
+	WAITS_MAX = 20,   /* for room, when there is none */
+	WAIT_NS = 100000,
 };
 
 /* Another writer can only be a signal handler, which has ended when we go on. */
@@ -51,6 +50,26 @@ static void make_room(uint64_t used, uint64_t bytes)
 		system_call3(__NR_sched_yield, 0, 0, 0);
 }
 
+/*
+ * No room: the collector is late by some milliseconds, and we had better wait so long than lose a
+ * record. When that was in vain nobody waits again until there is room: it may be stopped. Nor does
+ * a handler wait that has interrupted the making of a record, which the collector cannot pass.
+ */
+static bool wait_for_room(struct agent_thread *thread, uint32_t *waits)
+{
+	const int64_t moment[2] = {0, WAIT_NS};
+
+	if (thread->open_bytes)
+		return false;
+	if (thread->starved || ++*waits > WAITS_MAX) {
+		thread->starved = true;
+		return false;
+	}
+	ring_wake_collector();
+	system_call3(__NR_nanosleep, (uint64_t)moment, 0, 0);
+	return true;
+}
+
 static void count_dropped(struct arena_slot *slot)
 {
 	__asm__ volatile("incq %0" : "+m"(slot->dropped) : : "cc");
@@ -76,15 +95,6 @@ void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, 
 		thread->open_bytes = 0;
 }
 
-/* The alternative stack may be an array in a frame above. */
-static bool on_alternative_stack(void)
-{
-	stack_t now = {.ss_flags = SS_ONSTACK};
-
-	system_call3(__NR_sigaltstack, 0, (uint64_t)&now, 0);
-	return now.ss_flags & SS_ONSTACK;
-}
-
 /*
  * A handler that leaves by siglongjmp(3) may leave a call's record behind that nobody will
  * complete, and that the reader would wait for. Whoever runs above the frame that reserved it
@@ -95,9 +105,10 @@ static __attribute__((noinline)) void close_abandoned(struct agent_thread *threa
 {
 	struct event_header *record =
 	    (void *)(thread->ring + (thread->open_at & (thread->ring_bytes - 1)));
+	stack_t now; /* that may be an array in a frame above */
 
 	if (sp < thread->open_sp || sp >= thread->stack_high ||
-	    thread->open_sp < thread->stack_low || on_alternative_stack())
+	    thread->open_sp < thread->stack_low || altstack_in_use(&now))
 		return;
 	if (thread->open_at >= tail && thread->open_at < head &&
 	    !__atomic_load_n(&record->size, __ATOMIC_RELAXED)) {
@@ -127,6 +138,9 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 	uint64_t size = thread->ring_bytes;
 	uint64_t head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
 	uint64_t keep = is_call ? size / CALLS_SHARE : 0;
+	uint32_t waits = 0;
+
+	make_room(head - __atomic_load_n(&slot->tail, __ATOMIC_RELAXED), size);
 
 	for (;;) {
 		uint64_t tail = __atomic_load_n(&slot->tail, __ATOMIC_ACQUIRE);
@@ -136,7 +150,15 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 
 		if (thread->open_bytes)
 			close_abandoned(thread, head, tail, sp);
-		if (head % 8 || used > size || bytes + skipped + keep > size - used) {
+		if (head % 8 || used > size || bytes + keep > size) {
+			count_dropped(slot);
+			return NULL;
+		}
+		if (bytes + skipped + keep > size - used) {
+			if (wait_for_room(thread, &waits)) {
+				head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
+				continue;
+			}
 			count_dropped(slot);
 			return NULL;
 		}
@@ -153,7 +175,7 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 			ring_cancel(thread->ring + at, (uint32_t)skipped);
 		record = (void *)(thread->ring + (skipped ? 0 : at));
 		record->time_ns = now;
-		make_room(used, size);
+		thread->starved = false;
 		return record;
 	}
 }

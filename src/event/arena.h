@@ -103,7 +103,7 @@ struct arena {
 
 /* Records between the agent and its collector, besides those of event.h. */
 enum arena_record {
-	ARENA_PAD = 0x100,         /* struct event_header, of which size counts */
+	ARENA_PAD = 0x100,         /* the first 8 bytes of struct event_header; size counts */
 	ARENA_CHILD = 0x101,       /* struct arena_child: first of a forked process's first ring */
 	ARENA_WILL_EXEC = 0x102,   /* struct event_header: execve is about to be called */
 	ARENA_EXEC_FAILED = 0x103, /* struct event_header: and has come back */

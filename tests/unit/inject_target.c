@@ -1,14 +1,20 @@
 /*
- * inject_target FD threads|few|vfork|leaderless [stops]: many threads that do what programs do, and
- * check that it works as if nobody were there. Exits with TARGET_EXIT if it did. With `stops` there
- * are none that a mere stop disturbs, as epoll_wait(2). FD is the memory of struct target_shared.
+ * inject_target FD threads|few|vfork|leaderless [stops|mdwe|trap|errno]: many threads that do what
+ * programs do, and check that it works as if nobody were there. Exits with TARGET_EXIT if it did.
+ * With `stops` there are none that a mere stop disturbs, as epoll_wait(2). FD is the memory of
+ * struct target_shared.
  */
 #include "inject_target.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/syscall.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,7 +33,21 @@
 static struct target_shared *shared;
 static _Thread_local volatile sig_atomic_t handled;
 
-enum { READ, WRITE, PING, PONG, COMPUTE, ALLOCATE, SEND, ALTSTACK, EPOLL, SUSPEND, WAKE, SLEEP };
+enum {
+	READ,
+	WRITE,
+	PING,
+	PONG,
+	COMPUTE,
+	ALLOCATE,
+	SEND,
+	ALTSTACK,
+	EPOLL,
+	SUSPEND,
+	WAKE,
+	SLEEP,
+	FAULT
+};
 
 struct pair {
 	int pipe[2];
@@ -300,15 +320,40 @@ static void run_sleep(struct worker *worker)
 	}
 }
 
+static _Thread_local sigjmp_buf after_fault;
+
+static void on_fault(int number)
+{
+	siglongjmp(after_fault, 1);
+}
+
+/* As programs do that check for null pointers by their faults. */
+static void run_fault(struct worker *worker)
+{
+	volatile int faults = 0;
+
+	while (!shared->stop) {
+		int before = faults;
+
+		if (sigsetjmp(after_fault, 1) == 0)
+			__asm__ volatile("movl $0, 16");
+		else
+			faults++;
+		check(faults == before + 1);
+		shared->rounds[FAULT]++;
+	}
+}
+
 static void (*const runs[TARGET_KINDS])(struct worker *worker) = {
     [READ] = run_read,       [WRITE] = run_write,       [PING] = run_ping,
     [PONG] = run_pong,       [COMPUTE] = run_compute,   [ALLOCATE] = run_allocate,
     [SEND] = run_send,       [ALTSTACK] = run_altstack, [EPOLL] = run_epoll,
     [SUSPEND] = run_suspend, [WAKE] = run_wake,         [SLEEP] = run_sleep,
+    [FAULT] = run_fault,
 };
 
-static int counts_many[TARGET_KINDS] = {15, 15, 10, 10, 4, 5, 1, 3, 10, 5, 5, 16};
-static int counts_few[TARGET_KINDS] = {1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1};
+static int counts_many[TARGET_KINDS] = {15, 15, 10, 10, 4, 5, 1, 3, 10, 5, 5, 14, 2};
+static int counts_few[TARGET_KINDS] = {1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 1};
 
 static void *worker_run(void *context)
 {
@@ -377,18 +422,41 @@ static void *run_without_leader(void *context)
 	exit(shared->wrong ? 1 : TARGET_EXIT);
 }
 
+/* No memory becomes executable: the kernel refuses, or a filter does. */
+static bool forbid(const char *how)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+	    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K,
+		     strcmp(how, "trap") ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_TRAP),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {sizeof(code) / sizeof(*code), code};
+
+	if (!strcmp(how, "mdwe"))
+		return prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) == 0;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction queued = {.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | SA_RESTART};
 	struct sigaction alarm = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_RESTART | SA_ONSTACK};
 	struct sigaction usr2 = {.sa_handler = on_usr2};
+	struct sigaction fault = {.sa_handler = on_fault};
 	pthread_t thread;
 
 	if (argc < 3)
 		return 2;
 	if (argc > 3)
 		counts_many[EPOLL] = counts_few[EPOLL] = 0;
+	if (argc > 3 && strcmp(argv[3], "stops") && !forbid(argv[3]))
+		return TARGET_CANNOT;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	shared =
 	    mmap(NULL, TARGET_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[1]), 0);
@@ -399,6 +467,7 @@ int main(int argc, char **argv)
 	sigaction(SIGALRM, &alarm, NULL);
 	sigaction(SIGUSR1, &usr1, NULL);
 	sigaction(SIGUSR2, &usr2, NULL);
+	sigaction(SIGSEGV, &fault, NULL);
 	block(SIG_BLOCK, SIGRTMIN, SIGALRM, SIGUSR2);
 	if (!strcmp(argv[2], "vfork"))
 		pthread_create(&thread, NULL, run_vfork, NULL);

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING_BYTES = 1 << 20, ROUNDS = 200, RECORDS = 300, WORDS = 25 };
+enum { RING_BYTES = 1 << 20, ROUNDS = 200, RECORDS = 100, WORDS = 25 };
 
 static int start(void **state)
 {

@@ -244,10 +244,7 @@ static void test_paths(void **state)
 
 struct message {
 	struct msghdr header;
-	union {
-		struct cmsghdr align;
-		char control[CMSG_SPACE(3 * sizeof(int))];
-	};
+	char control[CMSG_SPACE(3 * sizeof(int))] __attribute__((aligned(8)));
 	struct iovec iov;
 	char byte;
 };

@@ -60,8 +60,10 @@ static void model_reserve(struct model *model, struct agent_thread *thread, bool
 {
 	uint32_t bytes = 24 + (uint32_t)rand() % (rand() % 8 ? 200 : RECORD_MAX) / 8 * 8;
 	int64_t place = model_place(model, bytes, call ? RING_BYTES / 16 : 0);
-	uint8_t *at = call ? ring_reserve_call(thread, bytes) : ring_reserve(thread, bytes);
+	uint8_t *at;
 
+	thread->starved = true; /* nobody reads meanwhile */
+	at = call ? ring_reserve_call(thread, bytes) : ring_reserve(thread, bytes);
 	thread->open_bytes = 0; /* they stay open here, and nobody may take them for abandoned */
 	if (place < 0) {
 		assert_null(at);
@@ -151,6 +153,7 @@ static void test_full(void **state)
 		harness_before_call(__NR_close, args);
 		told++;
 	}
+	assert_true(thread->starved);
 	/* Calls find no room, forks and exits do. */
 	assert_non_null(ring_reserve(thread, 32));
 	harness_before_call(__NR_close, args);
@@ -241,7 +244,6 @@ static void test_signals(void **state)
 }
 
 static sigjmp_buf way_out;
-static volatile sig_atomic_t in_the_middle;
 
 static void leave(int signal)
 {
@@ -300,6 +302,7 @@ static void test_hostile(void **state)
 			thread->slot->tail =
 			    rand() % 2 ? any_number() : thread->slot->head - any_number();
 		agent.arena->stack_bytes_max = (uint32_t)any_number();
+		thread->starved = true;
 		if (rand() % 8 == 0)
 			harness_before_call(__NR_close, args);
 		else if (rand() % 8 == 0)

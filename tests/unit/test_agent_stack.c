@@ -170,7 +170,7 @@ static void alternative_handler(int signal)
 
 static void test_sigaltstack(void **state)
 {
-	static uint8_t room[STACK_BYTES] __attribute__((aligned(16)));
+	static uint8_t room[STACK_BYTES / 4] __attribute__((aligned(16)));
 	stack_t alternative = {.ss_sp = room, .ss_size = sizeof(room)},
 		none = {.ss_flags = SS_DISABLE};
 	struct sigaction action = {.sa_handler = alternative_handler, .sa_flags = SA_ONSTACK};
@@ -182,6 +182,16 @@ static void test_sigaltstack(void **state)
 	sigaltstack(&none, NULL);
 	assert_in_range(taken->stacks[0].start, (uint64_t)room, (uint64_t)room + sizeof(room));
 	assert_true(taken->stacks[0].size > 512);
+	assert_int_equal(taken->stacks[0].start + taken->stacks[0].size,
+			 (uint64_t)room + sizeof(room));
+	assert_int_equal(taken->stacks[0].flags, 0);
+	/* And what it interrupted, which is below this frame. */
+	assert_int_equal(taken->stacks_n, 2);
+	assert_int_equal(taken->stacks[1].start + taken->stacks[1].size, stack_line_end);
+	assert_in_range(taken->stacks[1].start, (uint64_t)__builtin_frame_address(0) - 4096,
+			(uint64_t)__builtin_frame_address(0));
+	assert_int_equal(taken->header.size,
+			 sizeof(*taken) + taken->stacks[0].size + taken->stacks[1].size);
 }
 
 /* ---- recognition ---- */

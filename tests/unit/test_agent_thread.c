@@ -80,7 +80,6 @@ static void test_slots(void **state)
 	}
 	assert_null(current_of(0x999000));
 	assert_int_equal(agent.arena->dropped, 1);
-	assert_null(current_of(0));
 	/* The collector lets a slot go only when it has read all of it. */
 	thread_ends(threads[3]);
 	assert_int_equal(slots_in(ARENA_SLOT_LEFT), 1);
@@ -117,7 +116,7 @@ static void test_churn(void **state)
 			thread = living[j] ? current_of(living[j]) : NULL;
 			assert_true(!living[j] || (thread && thread->fs_base == living[j]));
 			for (unsigned k = 0; k < j; k++)
-				assert_true(!thread || living[k] == living[j] ||
+				assert_true(!thread || !living[k] || living[k] == living[j] ||
 					    current_of(living[k]) != thread);
 		}
 	}
@@ -160,16 +159,23 @@ static void test_who(void **state)
 
 	agent.check_tid = true;
 	assert_ptr_equal(thread_current(), thread);
-	thread->own_tid++;
-	assert_null(thread_current());
+	thread->own_tid++; /* somebody else with our FS base: a guest, with a place of its own */
+	assert_ptr_not_equal(thread_current(), thread);
+	assert_int_equal(thread_current()->own_tid, gettid());
+	assert_ptr_not_equal(thread_current()->slot, thread->slot);
 	thread->vforked = true; /* the child, in our place */
 	assert_ptr_equal(thread_current(), thread);
 	thread->own_tid--;
 	/* A process that shares our memory, and has never been seen. */
+	agent.check_tid = false;
 	agent.pid++;
 	assert_null(current_of(0x777000));
 	agent.pid--;
 	assert_non_null(current_of(0x777000));
+	/* A program that has no FS base yet is told by its number. */
+	assert_ptr_equal(current_of(0), current_of(0));
+	assert_int_equal(current_of(0)->own_tid, gettid());
+	assert_ptr_not_equal(current_of(0), thread);
 }
 
 static void test_forked(void **state)

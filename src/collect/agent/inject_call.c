@@ -170,6 +170,13 @@ static int run_until(struct remote_call *call, int request, enum stop_kind wante
 	}
 }
 
+/* The signal of a seccomp filter, for a call of ours, must not be left for the program. */
+static void take_fault(struct remote_call *call)
+{
+	if (thread_has_fault(call->tid))
+		run_until(call, PTRACE_CONT, STOP_FAULT, NULL);
+}
+
 int remote_settle(struct remote_call *call, struct error *error)
 {
 	int result;
@@ -177,6 +184,8 @@ int remote_settle(struct remote_call *call, struct error *error)
 	ptrace(PTRACE_INTERRUPT, call->tid, NULL, NULL);
 	result = run_until(call, PTRACE_CONT, STOP_EVENT, error);
 	call->in_call = false;
+	if (!result)
+		take_fault(call);
 	return result;
 }
 

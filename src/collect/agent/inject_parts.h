@@ -95,6 +95,8 @@ struct stopped_threads {
 
 int64_t inject_now_ns(void);
 bool thread_has_ended(pid_t tid); /* or is ending: it has no memory any more */
+/* Whether a signal of a fault waits for the stopped thread `tid`. */
+bool thread_has_fault(pid_t tid);
 /* The stop that `tid` is in: its signal, the event in bits 8 and up; 0: it does not (yet) stop;
  * -ESRCH: it is gone. Takes nothing away: an exit is still there for whoever waits for it. */
 int thread_peek(pid_t tid);

@@ -127,9 +127,12 @@ static int seize_refused(pid_t tid, struct error *error)
 
 	if (code == -ESRCH || thread_has_ended(tid) || procfs_status(tid, &status, NULL) < 0)
 		return 0; /* it has ended */
-	if (code == -EPERM)
-		return remote_refused(tid, &status, error);
-	return error_set_errno(error, code, "cannot stop thread %d", tid);
+	if (code != -EPERM)
+		return error_set_errno(error, code, "cannot stop thread %d", tid);
+	code = remote_refused(tid, &status, error);
+	/* By the thread of our last attempt, which is about to end? */
+	return status.tracer && syscall(SYS_tgkill, getpid(), status.tracer, 0) == 0 ? -EBUSY
+										     : code;
 }
 
 /* The threads that are new: how many, or a negative errno. */
@@ -278,6 +281,25 @@ static bool in_sequence(const struct stopped_thread *thread)
 	return thread->registers.rip - range[0] < range[1];
 }
 
+bool thread_has_fault(pid_t tid)
+{
+	struct __ptrace_peeksiginfo_args args = {.nr = 8};
+	siginfo_t pending[8];
+	long count = ptrace(PTRACE_PEEKSIGINFO, tid, &args, pending);
+
+	for (long i = 0; i < count; i++)
+		switch (pending[i].si_signo) {
+		case SIGSEGV:
+		case SIGBUS:
+		case SIGILL:
+		case SIGFPE:
+		case SIGTRAP:
+		case SIGSYS:
+			return true;
+		}
+	return false;
+}
+
 /* How much of a disturbance it would be; the least is best. */
 static int disturbance(const struct stopped_thread *thread)
 {
@@ -286,6 +308,8 @@ static int disturbance(const struct stopped_thread *thread)
 
 	if (!thread->stopped || registers->cs != USER_CODE_SEGMENT || !registers->rip)
 		return 4; /* 32-bit code, or a worker of io_uring */
+	if (thread_has_fault(thread->tid))
+		return 4; /* it would be taken for the agent's */
 	if ((int64_t)registers->orig_rax < 0)
 		return in_sequence(thread) ? 3 : 1;
 	return result == -RESTART_BLOCK || has_temporary_mask(registers->orig_rax) ? 2 : 0;

@@ -79,8 +79,9 @@ static int must(struct remote_call *call, long number, uint64_t a, uint64_t b, u
 	int64_t value;
 	int result = remote_system_call(call, number, args, &value, error);
 
-	if (!result && value < 0)
-		return error_set_errno(error, value,
+	/* A filter that sends a signal leaves the call's number as its result. */
+	if (!result && value)
+		return error_set_errno(error, value < 0 ? value : -EPERM,
 				       "process %d cannot %s for the agent (a seccomp filter, "
 				       "SELinux or a limit forbids it; use another collector)",
 				       call->pid, what);
@@ -172,9 +173,11 @@ static int place_image(struct visit *visit, struct remote_call *call, const stru
 	if (result)
 		return result;
 	result = fill(visit, call, start + INJECT_PAGE, inner);
-	if (result)
+	if (result) {
+		remote_settle(call, NULL); /* and that signal is gone */
 		must(call, SYS_munmap, start, outer, 0, "unmap memory", NULL);
-	else
+	}
+	if (!result)
 		note_place(visit, start + 2 * INJECT_PAGE);
 	return result;
 }
