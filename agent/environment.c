@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
-#define PRELOAD "LD_PRELOAD="
+#define PRELOAD  "LD_PRELOAD="
 #define VARIABLE ARENA_VARIABLE "="
 
 enum {
@@ -143,7 +143,7 @@ uint64_t environment_with_agent(uint64_t envp, uint64_t *memory, uint64_t *bytes
 	int64_t at = system_call6(__NR_mmap, 0, sizeof(struct build), PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0);
 	struct build *build = (struct build *)at;
-	uint64_t others = 0, kept = 0;
+	uint64_t others = 0, kept = 0, *place = NULL;
 	int64_t n;
 
 	if (at < 0)
@@ -158,7 +158,10 @@ uint64_t environment_with_agent(uint64_t envp, uint64_t *memory, uint64_t *bytes
 		if (text_begins(build->prefixes[i % BATCH], VARIABLE))
 			continue;
 		if (text_begins(build->prefixes[i % BATCH], PRELOAD)) {
-			others = build->variables[i];
+			if (!place) {
+				others = build->variables[i];
+				place = &build->variables[kept++];
+			}
 			continue;
 		}
 		build->variables[kept++] = build->variables[i];
@@ -168,7 +171,9 @@ uint64_t environment_with_agent(uint64_t envp, uint64_t *memory, uint64_t *bytes
 		return 0;
 	}
 	text_append(build->variable, agent.variable);
-	build->variables[kept++] = (uint64_t)build->preload;
+	if (!place)
+		place = &build->variables[kept++];
+	*place = (uint64_t)build->preload;
 	build->variables[kept++] = (uint64_t)build->variable;
 	build->variables[kept] = 0;
 	return (uint64_t)build->variables;

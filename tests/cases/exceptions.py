@@ -17,6 +17,14 @@ UNSEEN = {
     "agent": {},
 }
 
+# Tests whose program the collector refuses to start, and what it says: {collector: {CASE.TEST: words}}.
+REFUSED = {
+    "agent": {
+        "stacks.musl": "statically linked, and not with glibc",
+        "stacks.go": "Go program",
+    },
+}
+
 HEAD = """# What each collector sees of libc
 
 {count} functions of libc that touch descriptors are called by `tests/workloads/libc_coverage*.c`, each in a process of
@@ -53,6 +61,9 @@ def document():
         if reasons:
             lines.append(f"\n## Found without a stack with {collector}\n\nThe functions of `tests/workloads`.\n\n")
             lines += [f"- `{function}`: {why}\n" for function, why in sorted(reasons.items())]
+    for collector, tests in REFUSED.items():
+        lines.append(f"\n## Refused by {collector}\n\nWith the reason, and exit status 125; `auto` takes another collector.\n\n")
+        lines += [f"- `{test}`: {words}\n" for test, words in tests.items()]
     lines.append("\nThe calls: " + ", ".join(f"`{name}`" for name in names) + ".\n")
     return "".join(lines)
 

@@ -340,6 +340,18 @@ def availability(collector):
     return None
 
 
+def run_or_refuse(lab, function, words):
+    """With `words`, htrace must refuse the test's program and say so."""
+    try:
+        function(lab)
+    except Failed as why:
+        if words and "status 125" in str(why) and words in str(why):
+            print(f"  refused, as it should be: {words}")
+            return
+        raise
+    check(not words, lambda: f"not refused, though exceptions.py says so: {words}")
+
+
 def run_case(name, function, collector):
     """`name`: CASE.TEST. Returns "passed", "failed" or "skipped"."""
     start = time.monotonic()
@@ -349,7 +361,7 @@ def run_case(name, function, collector):
         lab = Lab(collector)
         if collector:
             check(os.access(lab.htrace, os.X_OK), "htrace cannot be executed")
-        function(lab)
+        run_or_refuse(lab, function, exceptions.REFUSED.get(collector, {}).get(name))
         comparison.check_exceptions()
         outcome, text = "passed", ""
     except Skipped as why:

@@ -65,13 +65,15 @@ def test_empty_environment_is_traced(lab):
 
 
 def test_set_user_id(lab):
-    """The loader takes no agent into such a program; it works as ever."""
+    """The loader takes no agent into such a program: it is refused as the first one, and works as ever as a child."""
     program = shutil.which("su", path=lab.environment()["PATH"])
     if not program or not os.stat(program).st_mode & 0o4000:
         raise harness.Skipped("no su with the set-user-ID bit here")
-    plain, _ = lab.same([program, "--version"])
-    check(plain.output.startswith("su "), plain.output)
-    lab.same(["/bin/sh", "-c", f"{program} --version; echo $?"])
+    if lab.collector == "agent":
+        refused = lab.call(lab.command("run") + ["--", program, "--version"])
+        check(refused.status == 125 and "set-user-ID" in refused.errors, f"{refused.status}: {refused.errors}")
+    plain, _ = lab.same(["/bin/sh", "-c", f"{program} --version; echo $?"])
+    check(plain.output.startswith("su ") and plain.output.endswith("\n0\n"), plain.output)
 
 
 def test_little_address_space(lab):

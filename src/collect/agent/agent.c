@@ -115,23 +115,31 @@ static const char *variable_value(char *const *envp, const char *name)
 	return NULL;
 }
 
-/* `envp` with the agent in it; the two strings are the caller's too. */
+/* `envp` with the agent in it, LD_PRELOAD where it was; the two strings are the caller's too. An
+ * empty LD_PRELOAD leaves a colon, so that the agent gives it back. */
 static char **environment_with(const struct agent_arena *memory, char *const *envp, char **preload)
 {
 	const char *old = variable_value(envp, "LD_PRELOAD");
 	size_t n = 0, used = 0;
+	bool placed = false;
 	char **out;
 
-	*preload = old && *old ? xasprintf("LD_PRELOAD=%s:%s", memory->preload, old)
-			       : xasprintf("LD_PRELOAD=%s", memory->preload);
+	*preload = old ? xasprintf("LD_PRELOAD=%s:%s", memory->preload, old)
+		       : xasprintf("LD_PRELOAD=%s", memory->preload);
 	while (envp[n])
 		n++;
 	out = xcalloc(n + 3, sizeof(*out));
-	for (size_t i = 0; i < n; i++)
-		if (strncmp(envp[i], "LD_PRELOAD=", 11) &&
-		    strncmp(envp[i], ARENA_VARIABLE "=", sizeof(ARENA_VARIABLE)))
-			out[used++] = envp[i];
-	out[used++] = *preload;
+	for (size_t i = 0; i < n; i++) {
+		bool is_preload = !strncmp(envp[i], "LD_PRELOAD=", 11);
+
+		if ((is_preload && placed) ||
+		    !strncmp(envp[i], ARENA_VARIABLE "=", sizeof(ARENA_VARIABLE)))
+			continue;
+		out[used++] = is_preload ? *preload : envp[i];
+		placed |= is_preload;
+	}
+	if (!placed)
+		out[used++] = *preload;
 	out[used] = (char *)memory->variable;
 	return out;
 }
@@ -268,8 +276,8 @@ static int wait_ms(struct collector *collector, int ms)
 	bool interrupted;
 
 	__atomic_store_n(sleeping, 1, __ATOMIC_SEQ_CST);
-	interrupted = syscall(SYS_futex, sleeping, FUTEX_WAIT, 1, &most, NULL, 0) < 0 &&
-		      errno == EINTR;
+	interrupted =
+	    syscall(SYS_futex, sleeping, FUTEX_WAIT, 1, &most, NULL, 0) < 0 && errno == EINTR;
 	__atomic_store_n(sleeping, 0, __ATOMIC_RELAXED);
 	return interrupted ? -EINTR : 0;
 }
