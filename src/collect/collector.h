@@ -93,8 +93,8 @@ struct collector_ops {
 	void (*known_stacks)(const struct collector *collector,
 			     void (*each)(void *context, uint32_t stack), void *context);
 
-	/* Why the last process that came with EVENT_EXEC_UNSEEN is not recorded, as a sentence; NULL:
-	 * none came. Borrowed until the next poll. May be NULL. */
+	/* Why the last process that came with EVENT_EXEC_UNSEEN is not recorded, as a sentence;
+	 * NULL: none came. Borrowed until the next poll. May be NULL. */
 	const char *(*complaint)(const struct collector *collector);
 
 	/* True once the spawned child has ended and was waited for; its wait(2) status. */

@@ -17,7 +17,7 @@
 /* In the environment: ARENA_VARIABLE=PID:FD:TOKEN, decimal; the arena is /proc/PID/fd/FD. */
 #define ARENA_VARIABLE "HTRACE_AGENT"
 /* Behind the variable that a tracer tells agent_enter(): the program has not begun to run. */
-#define ARENA_FRESH ":fresh"
+#define ARENA_FRESH      ":fresh"
 #define ARENA_AGENT_FILE "libhtrace-agent.so"
 
 enum {
@@ -88,8 +88,8 @@ struct arena {
 	uint64_t slots_offset, rings_offset;
 	uint32_t follow_children;
 	uint32_t stack_bytes_max; /* of one copied stack */
-	/* Futex: 1 while the collector sleeps. An agent whose ring fills, or whose process ends, makes
-	 * it 0 and wakes the collector. */
+	/* Futex: 1 while the collector sleeps. An agent whose ring fills, or whose process ends,
+	 * makes it 0 and wakes the collector. */
 	uint32_t sleeping;
 	uint32_t reserved;
 	uint64_t mappings; /* the last event_syscall.mappings given out; atomically added to */

@@ -31,7 +31,8 @@ int procfs_maps(pid_t pid, int (*each)(void *context, const struct procfs_mappin
 /* Parses one line of /proc/PID/maps in place (NUL at its end, no newline); false if it is none. */
 bool procfs_parse_mapping(char *line, struct procfs_mapping *out);
 
-/* The same for the text of such a file: `bytes` of it, which are changed; its last line may be cut. */
+/* The same for the text of such a file: `bytes` of it, which are changed; its last line may be cut.
+ */
 int procfs_maps_text(char *text, size_t bytes,
 		     int (*each)(void *context, const struct procfs_mapping *mapping),
 		     void *context);

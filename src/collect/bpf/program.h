@@ -15,7 +15,7 @@ struct program {
 	struct bpf_link *links[PROGRAM_LINKS_MAX];
 	unsigned links_n;
 	int ring_fd, traced_fd, known_stacks_fd; /* of its maps; owned by the object */
-	struct bpf_counters *counters;         /* its .bss, mapped */
+	struct bpf_counters *counters;           /* its .bss, mapped */
 };
 
 /* Loads it with the plan and sizes of `options`; -EPERM where that is not permitted, -EOPNOTSUPP in
