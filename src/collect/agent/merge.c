@@ -234,11 +234,9 @@ void rings_release(struct rings *rings, int32_t pid, uint64_t time_ns)
 
 		if (!slot->held || slot->pid != pid)
 			continue;
+		/* Several slots are one after the other as they were: the time is only told. */
 		slot->held = false;
-		if (slot->last_ns < time_ns)
-			slot->last_ns = time_ns;
-		if (slot->next_ns < time_ns)
-			slot->next_ns = time_ns;
+		slot->not_before_ns = time_ns;
 		if (is_due(rings, i))
 			heap_push(rings, i);
 	}

@@ -205,7 +205,9 @@ struct event_header *rings_take(struct rings *rings, uint32_t index)
 		return NULL;
 	}
 	consume(rings, index, size);
-	copy->time_ns = slot->last_ns = slot->next_ns;
+	slot->last_ns = slot->next_ns;
+	copy->time_ns =
+	    slot->next_ns > slot->not_before_ns ? slot->next_ns : slot->not_before_ns;
 	return copy;
 }
 

@@ -17,6 +17,7 @@ struct ring_slot {
 	uint64_t published;     /* what the agent knows of that */
 	uint64_t goal;          /* head when the generation began */
 	uint64_t last_ns;       /* of the last record */
+	uint64_t not_before_ns; /* the earliest time that its records are told with */
 	uint64_t next_ns;       /* of the record at the tail, where that is `ready` */
 	uint64_t dropped;       /* of the agent's count, what was added to `lost` */
 	uint64_t incomplete_ns; /* since when what lies at the tail is not complete; 0: it is */
