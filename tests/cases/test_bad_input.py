@@ -347,7 +347,7 @@ def test_ring_overflow(lab):
     check(report.process(pid)["open_handles"] == 3, f"open_handles {report.process(pid)['open_handles']}, not 3: "
           f"{sorted(report.listed(pid))}")
     text = lab.call(lab.command("run") + ["--"] + argv, env={"HTRACE_RING_BYTES": "65536"}, stdin=subprocess.PIPE)
-    check("lost" in text.errors or not report.lost(), lambda: f"the text says nothing of losses:\n{text.errors}")
+    check("lost" in text.errors or lab.collector == "agent", lambda: f"the text says nothing of losses:\n{text.errors}")
 
 
 harness.main(globals())
