@@ -235,7 +235,7 @@ def test_full_ring(lab):
     result = attached.finish()
     check(result.status == 0, lambda: f"status {result.status}: {result.errors[-2000:]}")
     report = result.report
-    check(report.lost() > 0 or lab.collector == "ptrace", "a ring of 4 KiB did not overflow")
+    check(report.lost() > 0 or lab.collector != "bpf", "a ring of 4 KiB did not overflow")  # the agent waits a little
     found = harness.differences_of_set(report, target.pid, {0, 1, 2})
     check(not found, lambda: f"{report.lost()} lost events; " + "\n".join(found))
     target.stdin.close()

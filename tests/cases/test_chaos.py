@@ -62,7 +62,7 @@ def test_attached(lab):
 def test_faster_than_the_ring(lab):
     """Where events are lost it is said, and the open handles are the true ones all the same."""
     report, _ = attached_chaos(lab, OPERATIONS, {"HTRACE_RING_BYTES": "65536"})
-    if lab.fast:
+    if lab.collector == "bpf":  # the agent waits a little where its ring is full
         check(report.lost() > 0, "nothing was lost, so nothing was shown")
 
 
