@@ -38,6 +38,7 @@ void lifetimes_exec(struct lifetimes *lifetimes, struct traced_process *process,
 	process->exe_inode = exe_inode(process->pid);
 	process->exe_told = false;
 	process->exit_tid = 0;
+	process->exit_ns = 0;
 	lifetimes_emit_fds(lifetimes, process, process->pid);
 	lifetimes_emit(lifetimes, &event->header);
 }

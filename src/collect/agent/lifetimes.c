@@ -5,6 +5,7 @@
 #include "os/procfs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -317,6 +318,7 @@ static void receive_arena_record(struct lifetimes *lifetimes, struct traced_proc
 		break;
 	case ARENA_WILL_EXIT:
 		process->exit_tid = record->tid;
+		process->exit_ns = record->time_ns;
 		process->status = ((const struct arena_number *)record)->value;
 		process->status_known = true;
 		break;
@@ -363,6 +365,20 @@ void lifetimes_receive(void *context, uint32_t slot, struct event_header *record
 		receive_arena_record(lifetimes, process, slot, record);
 }
 
+/* When it ended, as it told; else when we saw it. */
+static uint64_t end_ns(const struct traced_process *process)
+{
+	return process->exit_ns ?: process->ended_ns;
+}
+
+static int by_end(const void *one, const void *other)
+{
+	uint64_t one_ns = end_ns(*(struct traced_process *const *)one);
+	uint64_t other_ns = end_ns(*(struct traced_process *const *)other);
+
+	return one_ns < other_ns ? -1 : one_ns > other_ns;
+}
+
 void lifetimes_settle(struct lifetimes *lifetimes)
 {
 	ARRAY(struct traced_process *) due = {0};
@@ -374,6 +390,9 @@ void lifetimes_settle(struct lifetimes *lifetimes)
 		if ((process->ended && process->ended_ns <= now_ns) || process->exec_ns)
 			array_push(&due, process);
 	}
+	/* A child that shared its parent's table ends before its parent, who waited for it. */
+	if (due.count)
+		qsort(due.data, due.count, sizeof(*due.data), by_end);
 	array_each (process, &due) {
 		if ((*process)->ended && (*process)->ended_ns <= now_ns)
 			lifetimes_end(lifetimes, *process);

@@ -30,6 +30,7 @@ struct traced_process {
 	int status;
 	struct event_data *fds; /* what is open, as it told last; of use for an exec or exit that
 				   follows at once; owned, NULL: unknown */
+	uint64_t exit_ns;       /* when it told that it would end; 0: it has not */
 	int32_t exit_tid;       /* that called exit_group, with `fds`; 0: none */
 	/* An execve that was told before it was made; 0: none, or it is known what became of it. */
 	uint64_t exec_ns;
