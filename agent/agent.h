@@ -69,6 +69,7 @@ struct agent {
 	uint32_t slots_n, ring_bytes; /* checked copies of the arena's */
 	uint64_t slots_offset;
 	uint64_t mappings;                       /* number of our mappings as they are */
+	bool in_ticks; /* arena.in_ticks */
 	int (*clock)(int clock, int64_t out[2]); /* the vDSO's clock_gettime; NULL: there is none */
 	struct agent_thread *threads; /* AGENT_THREADS_MAX, hashed by fs_base; wiped by a fork */
 	uint32_t *alive;              /* wiped by a fork */
@@ -140,7 +141,7 @@ void ring_cancel(void *record, uint32_t bytes);
 
 /* ---- record.c, stack.c, clock.c ---- */
 
-uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t clock_now(void); /* CLOCK_MONOTONIC in ns, or ticks: arena.in_ticks */
 /* clock_gettime of the vDSO that is mapped at `base`; NULL where it is not found. */
 int (*vdso_find_clock(uint64_t base))(int clock, int64_t out[2]);
 /* header but for size and type: flags, who, and the time where ring_reserve() has left none. */

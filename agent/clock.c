@@ -1,4 +1,4 @@
-/* Owns the way to the time: the vDSO's function, which needs no system call. */
+/* Owns the way to the time: the time stamp counter, or the vDSO's function. */
 #include "agent.h"
 
 #include "system.h"
@@ -6,10 +6,12 @@
 #include <elf.h>
 #include <time.h>
 
-uint64_t clock_now_ns(void)
+uint64_t clock_now(void)
 {
 	int64_t now[2];
 
+	if (agent.in_ticks)
+		return __builtin_ia32_rdtsc();
 	if (!agent.clock || agent.clock(CLOCK_MONOTONIC, now))
 		system_call3(__NR_clock_gettime, CLOCK_MONOTONIC, (uint64_t)now, 0);
 	return (uint64_t)now[0] * 1000000000 + (uint64_t)now[1];

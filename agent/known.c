@@ -23,21 +23,27 @@ static bool registers_match(const volatile struct footprint *one, const struct c
 	       (!(used & 1 << FOOTPRINT_R15) || one->registers[FOOTPRINT_R15] == frame->r15);
 }
 
-static bool words_match(const volatile struct footprint *one, const uint8_t *words,
-			uint64_t readable)
+/*
+ * Without a branch for each word: one that lies outside is read where the last one may lie, and
+ * is as good a word as any that an honest writer would not have told.
+ */
+static bool words_match(const struct footprint *one, const uint8_t *words, uint64_t readable)
 {
-	uint32_t words_n = one->words_n;
+	uint64_t words_n = __atomic_load_n(&one->words_n, __ATOMIC_RELAXED), differ = 0, last;
 
-	if (words_n > FOOTPRINT_WORDS_MAX || one->span > readable)
+	if (words_n > FOOTPRINT_WORDS_MAX || readable < 8 ||
+	    __atomic_load_n(&one->span, __ATOMIC_RELAXED) > readable)
 		return false;
-	for (uint32_t i = 0; i < words_n; i++) {
-		uint64_t offset = one->offsets[i];
+	last = readable - 8;
+#pragma GCC unroll 4
+	for (uint64_t i = 0; i < words_n; i++) {
+		uint64_t offset = __atomic_load_n(&one->offsets[i], __ATOMIC_RELAXED);
 
-		if (offset % 8 || offset + 8 > readable ||
-		    ((const volatile struct word *)(words + offset))->value != one->values[i])
-			return false;
+		offset = offset < last ? offset : last;
+		differ |= ((const volatile struct word *)(words + offset))->value ^
+			  __atomic_load_n(&one->values[i], __ATOMIC_RELAXED);
 	}
-	return true;
+	return !differ;
 }
 
 uint32_t known_stack(const struct call_frame *frame, uint64_t site_ip, uint64_t sp,

@@ -33,7 +33,7 @@ void record_header(struct event_header *header, const struct agent_thread *threa
 	header->pid = thread->pid;
 	header->tid = thread->tid;
 	if (!header->time_ns)
-		header->time_ns = clock_now_ns();
+		header->time_ns = clock_now();
 }
 
 static uint64_t argument(const struct call_frame *frame, uint8_t index)

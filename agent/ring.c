@@ -165,7 +165,7 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 		if (is_call)
 			note_open(thread, head + skipped, skipped, bytes, sp);
 		/* Taken before the place: whoever comes in between makes us take both again. */
-		now = clock_now_ns();
+		now = clock_now();
 		if (!exchange(&slot->head, &head, head + skipped + bytes)) {
 			if (thread->open_sp == sp)
 				thread->open_bytes = 0;

@@ -83,6 +83,7 @@ static bool arena_take(struct arena *arena, uint64_t token, uint64_t bytes)
 	agent.slots_n = arena->slots_n;
 	agent.ring_bytes = arena->ring_bytes;
 	agent.slots_offset = arena->slots_offset;
+	agent.in_ticks = arena->in_ticks;
 	agent.rings = (uint8_t *)arena + arena->rings_offset;
 	agent.slots = (struct arena_slot *)((uint8_t *)arena + agent.slots_offset);
 	for (int i = 0; i < ARENA_PATH_MAX - 1; i++)

@@ -91,7 +91,7 @@ struct arena {
 	/* Futex: 1 while the collector sleeps. An agent whose ring fills, or whose process ends,
 	 * makes it 0 and wakes the collector. */
 	uint32_t sleeping;
-	uint32_t reserved;
+	uint32_t in_ticks; /* event_header.time_ns is the CPU's time stamp counter */
 	uint64_t mappings; /* the last event_syscall.mappings given out; atomically added to */
 	uint64_t dropped;  /* records of threads that found no slot */
 	char preload[ARENA_PATH_MAX]; /* absolute path of the agent; empty: children get none */

@@ -7,6 +7,7 @@
 #include "collect/agent/lifetimes.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { SLOTS = 16, RING = 64 * 1024, KNOWN_STACK = 5, PATIENCE_NS = 1000000000, NAMES = 4 };
@@ -29,9 +30,11 @@ static pid_t sleeper(void)
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test must not leave it behind */
 		for (;;)
 			pause();
+	}
 	return pid;
 }
 
@@ -335,7 +338,7 @@ static void test_nobody_tells(void **state)
 	tell_fds(&child);
 	tell_fork(&child, process(fixture, 'c'), 0);
 	tell_call(&child, 2);
-	expect_later(fixture, "data(a) fork(a b) fork(b c) call(b 2) call(c 3) ", 90);
+	expect_later(fixture, "data(a) fork(a b) fork(b c) call(c 3) call(b 2) ", 90);
 	tell_fork(&parent, process(fixture, 'b'), 0);
 	tell_call(&parent, 4);
 	expect(fixture, "call(a 4) ");

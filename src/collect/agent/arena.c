@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "collect/agent/sites.h"
+#include "collect/agent/ticks.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -120,6 +121,7 @@ static int fill(struct agent_arena *memory, const struct collector_options *opti
 	arena->ring_bytes = ring_bytes(options->ring_bytes);
 	arena->slots_offset = page_up(sizeof(*arena));
 	arena->rings_offset = arena->slots_offset + page_up(SLOTS_N * sizeof(struct arena_slot));
+	arena->in_ticks = ticks_are_steady();
 	arena->follow_children = options->follow_children;
 	arena->stack_bytes_max = options->stack_bytes_max;
 	if (options->follow_children)

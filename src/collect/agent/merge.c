@@ -118,7 +118,10 @@ static void begin_pass(struct rings *rings, const struct rings_reader *reader)
 
 	rings->limited = false;
 	rings->heap_n = 0;
-	rings->limit_ns = rings->until_ns = rings_clock();
+	if (rings->in_ticks)
+		ticks_follow(&rings->ticks);
+	rings->until_ns = rings->in_ticks ? ticks_ns(&rings->ticks, ticks_now()) : rings_clock();
+	rings->limit_ns = rings->until_ns;
 	rings->looked_n = 0;
 	for (uint32_t i = 0; i < rings->slots_n && i < rings->looked_n + FREE_RUN_MAX; i++) {
 		uint32_t state = __atomic_load_n(&rings_shared(rings, i)->state, __ATOMIC_ACQUIRE);

@@ -37,7 +37,10 @@ void rings_init(struct rings *rings, struct arena *arena, int fd)
 	    .record = xmalloc(EVENT_SIZE_MAX),
 	    .peeked = xmalloc(EVENT_SIZE_MAX),
 	    .heap = xcalloc(arena->slots_n, sizeof(*rings->heap)),
+	    .in_ticks = arena->in_ticks,
 	};
+	if (rings->in_ticks)
+		ticks_init(&rings->ticks);
 }
 
 void rings_fini(struct rings *rings)
@@ -146,6 +149,8 @@ static void look_at_time(struct rings *rings, uint32_t index)
 	uint64_t time_ns = __atomic_load_n(
 	    (uint64_t *)(header + offsetof(struct event_header, time_ns)), __ATOMIC_RELAXED);
 
+	if (rings->in_ticks)
+		time_ns = ticks_ns(&rings->ticks, time_ns);
 	if (time_ns > rings->until_ns + RINGS_FUTURE_NS) {
 		rings_give_up(rings, index);
 		return;

@@ -6,6 +6,7 @@
 #ifndef HTRACE_COLLECT_AGENT_RINGS_H
 #define HTRACE_COLLECT_AGENT_RINGS_H
 
+#include "collect/agent/ticks.h"
 #include "event/arena.h"
 
 #include <stdbool.h>
@@ -50,6 +51,8 @@ struct rings {
 	uint32_t *heap;  /* slots that are ready, the earliest first */
 	uint32_t heap_n;
 	uint32_t looked_n;      /* all slots in use are before this one */
+	bool in_ticks;          /* so the agents' times are */
+	struct ticks ticks;
 	uint64_t until_ns;      /* when the last pass began */
 	uint64_t limit_ns;      /* what the one that is under way reads up to; 0: none is */
 	uint64_t lost;          /* records that did not fit, made no sense or found no slot */
