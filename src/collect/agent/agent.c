@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 enum {
-	NAP_MS = 1,             /* while events come */
+	NAP_MS = 8,             /* while events come; a ring that fills ends it */
 	IDLE_MS = 20,           /* while none come */
 	BATCH_MAX = 4096,       /* records that one poll hands over at the most */
 	LIMITED_NAP_NS = 50000, /* while a record is being written */
