@@ -7,6 +7,7 @@
 #include "collect/agent/lifetimes.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { SLOTS = 16, RING = 64 * 1024, KNOWN_STACK = 5, PATIENCE_NS = 1000000000, NAMES = 4 };
@@ -29,9 +30,11 @@ static pid_t sleeper(void)
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves it behind */
 		for (;;)
 			pause();
+	}
 	return pid;
 }
 
@@ -335,7 +338,7 @@ static void test_nobody_tells(void **state)
 	tell_fds(&child);
 	tell_fork(&child, process(fixture, 'c'), 0);
 	tell_call(&child, 2);
-	expect_later(fixture, "data(a) fork(a b) fork(b c) call(b 2) call(c 3) ", 90);
+	expect_later(fixture, "data(a) fork(a b) fork(b c) call(c 3) call(b 2) ", 90);
 	tell_fork(&parent, process(fixture, 'b'), 0);
 	tell_call(&parent, 4);
 	expect(fixture, "call(a 4) ");
@@ -536,6 +539,40 @@ static void test_gone_before(void **state)
 	fixture_free(fixture);
 }
 
+static void end_in_order(struct fixture *fixture, const char *names)
+{
+	char wanted[64] = "";
+
+	for (const char *name = names; *name; name++) {
+		struct producer producer = slot_of(fixture, *name);
+
+		if (*name != 'a')
+			lifetimes_add(&fixture->lifetimes, process(fixture, *name));
+		tell_number(&producer, ARENA_WILL_EXIT, 0);
+		sprintf(wanted + strlen(wanted), "exit(%c) ", *name);
+	}
+	for (const char *name = names; *name; name++)
+		end(fixture, *name);
+	expect(fixture, wanted);
+}
+
+/* Whoever waits for a child ends after it, though both are seen at once. */
+static void test_ends_in_order(void **state)
+{
+	static const char *const orders[] = {"abcd", "dcba", "cadb"};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct fixture *fixture = fixture_new(true);
+
+		/* Their numbers say nothing of it. */
+		for (char name = 'a'; name <= 'd'; name++)
+			process(fixture, name);
+		end_in_order(fixture, orders[i]);
+		fixture_free(fixture);
+	}
+}
+
 /* The number of one that has ended is given out again before we noticed. */
 static void test_number_reused(void **state)
 {
@@ -581,7 +618,8 @@ int main(void)
 	    cmocka_unit_test(test_unseen),        cmocka_unit_test(test_unseen_and_gone),
 	    cmocka_unit_test(test_off),           cmocka_unit_test(test_entered),
 	    cmocka_unit_test(test_exit),          cmocka_unit_test(test_gone_before),
-	    cmocka_unit_test(test_number_reused), cmocka_unit_test(test_unknown_stack),
+	    cmocka_unit_test(test_ends_in_order), cmocka_unit_test(test_number_reused),
+	    cmocka_unit_test(test_unknown_stack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
