@@ -70,6 +70,13 @@ def proc_status(pid, field):
     return None
 
 
+def cpu_ticks(pid):
+    """What all threads of a process have used."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def proc_memory(pid):
     """The inodes of the memory files (memfd) that a process has open."""
     return {os.stat(f"/proc/{pid}/fd/{number}").st_ino for number, link in proc_fds(pid).items()

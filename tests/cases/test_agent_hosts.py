@@ -1,5 +1,6 @@
 """Programs that are hard to live in: the agent changes their text and runs on their threads, and they must not notice.
 HOSTS_ROUNDS (100) is how often one of them is attached to; a test with chance prints its seed."""
+import json
 import os
 import random
 import shutil
@@ -240,6 +241,87 @@ def test_full_ring(lab):
     check(not found, lambda: f"{report.lost()} lost events; " + "\n".join(found))
     target.stdin.close()
     check(lab.wait(target) == 0, f"status {target.returncode}")
+
+
+class Busy:
+    """Four threads that open and close without a pause, and say how often they did."""
+
+    def __init__(self, lab):
+        self.lab, self.out = lab, lab.path(".out")
+        with open(self.out, "w") as output:
+            self.process = lab.start([lab.workload("workload_busy"), "4", "300", "0"], stdin=subprocess.PIPE,
+                                     stdout=output, env={"WORKLOAD_WAIT": "1"})
+        self.pid = self.process.pid
+        self.go_on(1)
+
+    def pairs(self):
+        lines = [line for line in self.lab.read(self.out).splitlines() if line.endswith("}") and "progress" in line]
+        return json.loads(lines[-1])["pairs"] if lines else 0
+
+    def go_on(self, pairs):
+        before = self.pairs()
+        harness.wait_for(f"{pairs} more pairs", lambda: self.pairs() >= before + pairs)
+
+    def leak(self):
+        self.process.stdin.write(b"g")
+        self.process.stdin.flush()
+        self.go_on(1)
+
+    def cost(self, pairs):
+        """Clock ticks of CPU for so many pairs."""
+        begin = self.pairs(), harness.cpu_ticks(self.pid)
+        self.go_on(pairs)
+        return (harness.cpu_ticks(self.pid) - begin[1]) / (self.pairs() - begin[0]) * pairs
+
+    def quiet(self):
+        """No thread works any more; its handles stay as they are until it is ended."""
+        self.process.send_signal(signal.SIGTERM)
+        harness.wait_for("the workload to be quiet", lambda: "waiting" in self.lab.read(self.out))
+
+    def end(self):
+        self.process.stdin.close()
+        check(self.lab.wait(self.process) == 0, f"status {self.process.returncode}")
+
+
+STOPPED_PAIRS = 100000  # would take minutes, if every call waited for room
+
+
+def test_collector_stopped(lab):
+    """Nobody reads for a while: the program goes on, what is lost is told, and the open handles are the true ones."""
+    if lab.collector != "agent":
+        raise harness.Skipped("under the others a stopped htrace stops its target, or the kernel counts")
+    target = Busy(lab)
+    attached = lab.attach(target.pid, env={"HTRACE_RING_BYTES": "4096"})
+    attached.process.send_signal(signal.SIGSTOP)
+    target.go_on(STOPPED_PAIRS)
+    target.leak()
+    attached.process.send_signal(signal.SIGCONT)
+    target.go_on(1000)
+    target.quiet()
+    time.sleep(0.3)
+    result = attached.finish()
+    check(result.status == 0, lambda: f"status {result.status}: {result.errors[-2000:]}")
+    check(result.report.lost() > 0, "nothing was lost: this shows nothing")
+    found = harness.differences_of_set(result.report, target.pid, set(harness.proc_fds(target.pid)))
+    check(not found, lambda: f"{result.report.lost()} lost events; " + "\n".join(found))
+    target.end()
+
+
+def test_collector_killed(lab):
+    """What the agent does for nobody costs little, and does not keep the program waiting."""
+    if lab.collector != "agent":
+        raise harness.Skipped("the kernel takes away what the others have put there")
+    target = Busy(lab)
+    before = target.cost(STOPPED_PAIRS)
+    attached = lab.attach(target.pid)
+    attached.process.send_signal(signal.SIGKILL)
+    lab.wait(attached.process, 10)
+    target.go_on(STOPPED_PAIRS)  # the rings are full by then
+    after = target.cost(STOPPED_PAIRS)
+    print(f"  {before:.1f} ticks before, {after:.1f} afterwards")
+    check(after < 10 * before + 20, f"{STOPPED_PAIRS} pairs: {before:.1f} ticks before, {after:.1f} afterwards")
+    target.quiet()
+    target.end()
 
 
 harness.main(globals())
