@@ -243,6 +243,44 @@ def test_full_ring(lab):
     check(lab.wait(target) == 0, f"status {target.returncode}")
 
 
+LIBRARIES = """
+import ctypes, os, sys
+libraries = [ctypes.CDLL(os.path.join(sys.argv[1], name)) for name in os.listdir(sys.argv[1])]
+print("loaded", len(libraries), flush=True)
+while sys.stdin.read(1):
+    kept = os.open("/dev/null", os.O_RDONLY), os.close(os.dup(0))
+    print("opened", flush=True)
+"""
+
+
+def test_many_libraries(lab):
+    """The list of mappings is many times longer than what the agent holds of it, and its lines are long."""
+    plugin, count = lab.workload("workload_plugin.so"), 150
+    folder = os.path.join(lab.work, "x" * 200, "y" * 200)
+    os.makedirs(folder)
+    os.chmod(os.path.dirname(folder), 0o755)
+    for number in range(count):
+        shutil.copy(plugin, os.path.join(folder, f"{number}.so"))
+    out = lab.path(".out")
+    with open(out, "w") as output:
+        target = lab.start(["/usr/bin/python3", "-c", LIBRARIES, folder], stdin=subprocess.PIPE, stdout=output,
+                           stderr=output)
+    harness.wait_for("the libraries", lambda: f"loaded {count}" in lab.read(out))
+    for number in range(1, 4):
+        attached = lab.attach(target.pid)
+        target.stdin.write(b"x")
+        target.stdin.flush()
+        harness.wait_for("the program to answer", lambda: lab.read(out).count("opened") == number or
+                         target.poll() is not None)
+        check(target.poll() is None, lambda: f"it ended with {target.returncode}: {lab.read(out)[-1000:]}")
+        result = attached.finish()
+        check(result.status == 0, lambda: f"status {result.status}: {result.errors[-1000:]}")
+        check(result.report.process(target.pid)["events"] > 0, "no event was seen")
+        harness.compare_with_proc(result.report, target.pid)
+    target.stdin.close()
+    check(lab.wait(target) == 0, lambda: f"status {target.returncode}: {lab.read(out)[-1000:]}")
+
+
 class Busy:
     """Four threads that open and close without a pause, and say how often they did."""
 
