@@ -1,5 +1,6 @@
 """Programs that are hard to live in: the agent changes their text and runs on their threads, and they must not notice.
-HOSTS_ROUNDS (100) is how often one of them is attached to; a test with chance prints its seed."""
+HOSTS_ROUNDS (100) is how often one of them is attached to, HOSTS_PAUSE_US (0) what some rest for a slow htrace;
+a test with chance prints its seed."""
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from harness import check
 
 ROUNDS = int(os.environ.get("HOSTS_ROUNDS", "100"))
 SEED = int(os.environ.get("HOSTS_SEED", str(random.randrange(1 << 30))))
+PAUSE_US = os.environ.get("HOSTS_PAUSE_US", "0")
 KILLS = 20
 
 
@@ -20,7 +22,7 @@ def scenario(program, name, **comparison):
     """A workload that checks itself: it ends well only if nothing of it was disturbed."""
     def run(lab):
         why = "no C++ compiler here" if program.endswith("_exceptions") else None
-        lab.run_truth([lab.workload(program, why), name], seconds=90, **comparison)
+        lab.run_truth([lab.workload(program, why), name], seconds=90, env={"WORKLOAD_PAUSE_US": PAUSE_US}, **comparison)
     globals()["test_" + f"{program[14:]}_{name}".replace("-", "_")] = run
 
 
@@ -50,7 +52,9 @@ def test_environment_is_its_own(lab):
     lab.same([env])
     lab.same([env, "-i", env])
     lab.same([env, "-i", "/bin/sh", "-c", f"{env}; A=1 {env}; exec {env} -i B=2 {env}"])
-    lab.same([env, "--", "/bin/sh", "-c", f"{env} | sort; {env} -u PATH {env}"], env={"LD_PRELOAD": "libm.so.6"})
+    lab.same([env, "--", "/bin/sh", "-c", f"{env} | sort; {env} -u PATH {env}"],
+             env={"LD_PRELOAD": "libm.so.6",  # also for htrace, which may have a sanitizer
+                  "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"})
     lab.same([env], env={"LD_PRELOAD": ""})
     python = "/usr/bin/python3"
     if os.path.exists(python):
