@@ -155,6 +155,12 @@ static void before_clone(struct call_frame *frame, uint32_t number)
 		thread->child_sp = args.stack + args.stack_size;
 }
 
+/* Its numbers are of a PID namespace of its own (unshare --pid), and mean others to the collector. */
+static bool is_in_new_namespace(void)
+{
+	return agent.pid == 1 || system_call3(__NR_getppid, 0, 0, 0) == 0;
+}
+
 bool lifetime_forked(void)
 {
 	uint32_t wiped = 0;
@@ -167,7 +173,7 @@ bool lifetime_forked(void)
 		return false; /* a signal handler, while we were at it */
 	agent.pid = (int32_t)system_call3(__NR_getpid, 0, 0, 0);
 	agent.check_tid = false;
-	if (!agent.on || !agent.arena->follow_children) {
+	if (!agent.on || !agent.arena->follow_children || is_in_new_namespace()) {
 		agent.on = false;
 		return false;
 	}

@@ -70,6 +70,13 @@ def proc_status(pid, field):
     return None
 
 
+def cpu_ticks(pid):
+    """What all threads of a process have used."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def proc_memory(pid):
     """The inodes of the memory files (memfd) that a process has open."""
     return {os.stat(f"/proc/{pid}/fd/{number}").st_ino for number, link in proc_fds(pid).items()
@@ -318,21 +325,7 @@ def compare_with_proc(report, pid):
 
 # --- the frame of a case file -----------------------------------------------------------------
 
-def agent_availability():
-    """Where the agent is not built in, its cases say so."""
-    lab = Lab("agent")
-    try:
-        if lab.call(lab.command("run") + ["--", "/bin/true"]).status == 0:
-            return None
-        refused = lab.call([lab.htrace, "run", "--collector=agent", "--", "/bin/true"])
-        return f"this htrace has no agent: {refused.errors.strip()}" if refused.status == 2 else None
-    finally:
-        lab.close()
-
-
 def availability(collector):
-    if collector == "agent":
-        return agent_availability()
     if collector == "bpf" and os.geteuid() != 0:
         return "bpf needs root here"
     if collector == "bpf" and not os.path.exists("/sys/kernel/btf/vmlinux"):

@@ -1,5 +1,7 @@
 """Programs that are hard to live in: the agent changes their text and runs on their threads, and they must not notice.
-HOSTS_ROUNDS (100) is how often one of them is attached to; a test with chance prints its seed."""
+HOSTS_ROUNDS (100) is how often one of them is attached to, HOSTS_PAUSE_US (0) what some rest for a slow htrace;
+a test with chance prints its seed."""
+import json
 import os
 import random
 import shutil
@@ -12,6 +14,7 @@ from harness import check
 
 ROUNDS = int(os.environ.get("HOSTS_ROUNDS", "100"))
 SEED = int(os.environ.get("HOSTS_SEED", str(random.randrange(1 << 30))))
+PAUSE_US = os.environ.get("HOSTS_PAUSE_US", "0")
 KILLS = 20
 
 
@@ -19,7 +22,7 @@ def scenario(program, name, **comparison):
     """A workload that checks itself: it ends well only if nothing of it was disturbed."""
     def run(lab):
         why = "no C++ compiler here" if program.endswith("_exceptions") else None
-        lab.run_truth([lab.workload(program, why), name], seconds=90, **comparison)
+        lab.run_truth([lab.workload(program, why), name], seconds=90, env={"WORKLOAD_PAUSE_US": PAUSE_US}, **comparison)
     globals()["test_" + f"{program[14:]}_{name}".replace("-", "_")] = run
 
 
@@ -49,7 +52,9 @@ def test_environment_is_its_own(lab):
     lab.same([env])
     lab.same([env, "-i", env])
     lab.same([env, "-i", "/bin/sh", "-c", f"{env}; A=1 {env}; exec {env} -i B=2 {env}"])
-    lab.same([env, "--", "/bin/sh", "-c", f"{env} | sort; {env} -u PATH {env}"], env={"LD_PRELOAD": "libm.so.6"})
+    lab.same([env, "--", "/bin/sh", "-c", f"{env} | sort; {env} -u PATH {env}"],
+             env={"LD_PRELOAD": "libm.so.6",  # also for htrace, which may have a sanitizer
+                  "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"})
     lab.same([env], env={"LD_PRELOAD": ""})
     python = "/usr/bin/python3"
     if os.path.exists(python):
@@ -240,6 +245,125 @@ def test_full_ring(lab):
     check(not found, lambda: f"{report.lost()} lost events; " + "\n".join(found))
     target.stdin.close()
     check(lab.wait(target) == 0, f"status {target.returncode}")
+
+
+LIBRARIES = """
+import ctypes, os, sys
+libraries = [ctypes.CDLL(os.path.join(sys.argv[1], name)) for name in os.listdir(sys.argv[1])]
+print("loaded", len(libraries), flush=True)
+while sys.stdin.read(1):
+    kept = os.open("/dev/null", os.O_RDONLY), os.close(os.dup(0))
+    print("opened", flush=True)
+"""
+
+
+def test_many_libraries(lab):
+    """The list of mappings is many times longer than what the agent holds of it, and its lines are long."""
+    plugin, count = lab.workload("workload_plugin.so"), 150
+    folder = os.path.join(lab.work, "x" * 200, "y" * 200)
+    os.makedirs(folder)
+    os.chmod(os.path.dirname(folder), 0o755)
+    for number in range(count):
+        shutil.copy(plugin, os.path.join(folder, f"{number}.so"))
+    out = lab.path(".out")
+    with open(out, "w") as output:
+        target = lab.start(["/usr/bin/python3", "-c", LIBRARIES, folder], stdin=subprocess.PIPE, stdout=output,
+                           stderr=output)
+    harness.wait_for("the libraries", lambda: f"loaded {count}" in lab.read(out))
+    for number in range(1, 4):
+        attached = lab.attach(target.pid)
+        target.stdin.write(b"x")
+        target.stdin.flush()
+        harness.wait_for("the program to answer", lambda: lab.read(out).count("opened") == number or
+                         target.poll() is not None)
+        check(target.poll() is None, lambda: f"it ended with {target.returncode}: {lab.read(out)[-1000:]}")
+        result = attached.finish()
+        check(result.status == 0, lambda: f"status {result.status}: {result.errors[-1000:]}")
+        check(result.report.process(target.pid)["events"] > 0, "no event was seen")
+        harness.compare_with_proc(result.report, target.pid)
+    target.stdin.close()
+    check(lab.wait(target) == 0, lambda: f"status {target.returncode}: {lab.read(out)[-1000:]}")
+
+
+class Busy:
+    """Four threads that open and close without a pause, and say how often they did."""
+
+    def __init__(self, lab):
+        self.lab, self.out = lab, lab.path(".out")
+        with open(self.out, "w") as output:
+            self.process = lab.start([lab.workload("workload_busy"), "4", "300", "0"], stdin=subprocess.PIPE,
+                                     stdout=output, env={"WORKLOAD_WAIT": "1"})
+        self.pid = self.process.pid
+        self.go_on(1)
+
+    def pairs(self):
+        lines = [line for line in self.lab.read(self.out).splitlines() if line.endswith("}") and "progress" in line]
+        return json.loads(lines[-1])["pairs"] if lines else 0
+
+    def go_on(self, pairs):
+        before = self.pairs()
+        harness.wait_for(f"{pairs} more pairs", lambda: self.pairs() >= before + pairs)
+
+    def leak(self):
+        self.process.stdin.write(b"g")
+        self.process.stdin.flush()
+        self.go_on(1)
+
+    def cost(self, pairs):
+        """Clock ticks of CPU for so many pairs."""
+        begin = self.pairs(), harness.cpu_ticks(self.pid)
+        self.go_on(pairs)
+        return (harness.cpu_ticks(self.pid) - begin[1]) / (self.pairs() - begin[0]) * pairs
+
+    def quiet(self):
+        """No thread works any more; its handles stay as they are until it is ended."""
+        self.process.send_signal(signal.SIGTERM)
+        harness.wait_for("the workload to be quiet", lambda: "waiting" in self.lab.read(self.out))
+
+    def end(self):
+        self.process.stdin.close()
+        check(self.lab.wait(self.process) == 0, f"status {self.process.returncode}")
+
+
+STOPPED_PAIRS = 100000  # would take minutes, if every call waited for room
+
+
+def test_collector_stopped(lab):
+    """Nobody reads for a while: the program goes on, what is lost is told, and the open handles are the true ones."""
+    if lab.collector != "agent":
+        raise harness.Skipped("under the others a stopped htrace stops its target, or the kernel counts")
+    target = Busy(lab)
+    attached = lab.attach(target.pid, env={"HTRACE_RING_BYTES": "4096"})
+    attached.process.send_signal(signal.SIGSTOP)
+    target.go_on(STOPPED_PAIRS)
+    target.leak()
+    attached.process.send_signal(signal.SIGCONT)
+    target.go_on(1000)
+    target.quiet()
+    time.sleep(0.3)
+    result = attached.finish()
+    check(result.status == 0, lambda: f"status {result.status}: {result.errors[-2000:]}")
+    check(result.report.lost() > 0, "nothing was lost: this shows nothing")
+    found = harness.differences_of_set(result.report, target.pid, set(harness.proc_fds(target.pid)))
+    check(not found, lambda: f"{result.report.lost()} lost events; " + "\n".join(found))
+    target.end()
+
+
+def test_collector_killed(lab):
+    """What the agent does for nobody costs little, and does not keep the program waiting."""
+    if lab.collector != "agent":
+        raise harness.Skipped("the kernel takes away what the others have put there")
+    target = Busy(lab)
+    before = target.cost(STOPPED_PAIRS)
+    attached = lab.attach(target.pid)
+    attached.process.send_signal(signal.SIGKILL)
+    lab.wait(attached.process, 10)
+    target.go_on(STOPPED_PAIRS)  # the rings are full by then
+    after = target.cost(STOPPED_PAIRS)
+    print(f"  {before:.1f} ticks before, {after:.1f} afterwards")
+    check(after < 10 * before + 20, f"{STOPPED_PAIRS} pairs: {before:.1f} ticks before, {after:.1f} afterwards")
+    target.quiet()
+    target.end()
 
 
 harness.main(globals())

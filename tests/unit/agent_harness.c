@@ -6,6 +6,7 @@
 #include "model/fd_syscalls.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -92,13 +93,33 @@ struct arena_slot *harness_slot(int32_t tid)
 	return NULL;
 }
 
+static pthread_key_t record_key;
+static pthread_once_t record_once = PTHREAD_ONCE_INIT;
+
+static void make_record_key(void)
+{
+	pthread_key_create(&record_key, free);
+}
+
+/* Each reading thread's; too large for a place on its stack. */
+static uint8_t *own_record(void)
+{
+	uint8_t *record;
+
+	pthread_once(&record_once, make_record_key);
+	record = pthread_getspecific(record_key);
+	if (!record) {
+		record = malloc(EVENT_SIZE_MAX);
+		pthread_setspecific(record_key, record);
+	}
+	return record;
+}
+
 const struct event_header *harness_next(struct arena_slot *slot)
 {
-	static _Thread_local uint8_t *record; /* too large for a place on the threads' stacks */
 	uint8_t *ring = agent.rings + (size_t)(slot - agent.slots) * agent.ring_bytes;
+	uint8_t *record = own_record();
 
-	if (!record)
-		record = malloc(EVENT_SIZE_MAX);
 	for (;;) {
 		struct event_header *at =
 		    (struct event_header *)(ring + (slot->tail & (agent.ring_bytes - 1)));

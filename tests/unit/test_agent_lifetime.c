@@ -31,7 +31,7 @@ static pid_t sleeper(void)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test must not leave it behind */
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves it behind */
 		for (;;)
 			pause();
 	}
@@ -539,6 +539,40 @@ static void test_gone_before(void **state)
 	fixture_free(fixture);
 }
 
+static void end_in_order(struct fixture *fixture, const char *names)
+{
+	char wanted[64] = "";
+
+	for (const char *name = names; *name; name++) {
+		struct producer producer = slot_of(fixture, *name);
+
+		if (*name != 'a')
+			lifetimes_add(&fixture->lifetimes, process(fixture, *name));
+		tell_number(&producer, ARENA_WILL_EXIT, 0);
+		sprintf(wanted + strlen(wanted), "exit(%c) ", *name);
+	}
+	for (const char *name = names; *name; name++)
+		end(fixture, *name);
+	expect(fixture, wanted);
+}
+
+/* Whoever waits for a child ends after it, though both are seen at once. */
+static void test_ends_in_order(void **state)
+{
+	static const char *const orders[] = {"abcd", "dcba", "cadb"};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct fixture *fixture = fixture_new(true);
+
+		/* Their numbers say nothing of it. */
+		for (char name = 'a'; name <= 'd'; name++)
+			process(fixture, name);
+		end_in_order(fixture, orders[i]);
+		fixture_free(fixture);
+	}
+}
+
 /* The number of one that has ended is given out again before we noticed. */
 static void test_number_reused(void **state)
 {
@@ -584,7 +618,8 @@ int main(void)
 	    cmocka_unit_test(test_unseen),        cmocka_unit_test(test_unseen_and_gone),
 	    cmocka_unit_test(test_off),           cmocka_unit_test(test_entered),
 	    cmocka_unit_test(test_exit),          cmocka_unit_test(test_gone_before),
-	    cmocka_unit_test(test_number_reused), cmocka_unit_test(test_unknown_stack),
+	    cmocka_unit_test(test_ends_in_order), cmocka_unit_test(test_number_reused),
+	    cmocka_unit_test(test_unknown_stack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

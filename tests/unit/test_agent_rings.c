@@ -327,6 +327,34 @@ static void test_held(void **state)
 	fixture_free(fixture);
 }
 
+/* It has had two programs by then, and the later one has the earlier slot. */
+static void test_held_images(void **state)
+{
+	struct fixture *fixture = fixture_new();
+	struct producer parent, forked, image;
+
+	(void)state;
+	fixture->unknown = ME + 1;
+	fixture->announce = 7;
+	assert_true(producer_take(&image, fixture->arena, ME + 1, ME + 1));
+	assert_true(producer_take(&forked, fixture->arena, ME + 1, ME + 1));
+	assert_true(producer_take(&parent, fixture->arena, ME, ME));
+	producer_tell(&forked, 8, 8, 0);
+	producer_tell(&forked, 9, 8, 0);
+	producer_tell(&image, 10, 8, 0);
+	producer_tell(&image, 11, 8, 0);
+	assert_true(pass(fixture));
+	assert_int_equal(fixture->seen.count, 0);
+	producer_tell(&parent, 7, 8, 0);
+	assert_true(pass(fixture));
+	assert_int_equal(fixture->seen.count, 5);
+	for (uint64_t i = 0; i < 5; i++) {
+		assert_int_equal(fixture->seen.data[i].value, 7 + i);
+		assert_true(fixture->seen.data[i].time_ns >= fixture->seen.data[0].time_ns);
+	}
+	fixture_free(fixture);
+}
+
 /* ---- slots that come and go ---- */
 
 static void *run_short_threads(void *context)
@@ -542,6 +570,7 @@ int main(void)
 	    cmocka_unit_test(test_interrupted),
 	    cmocka_unit_test(test_stuck),
 	    cmocka_unit_test(test_held),
+	    cmocka_unit_test(test_held_images),
 	    cmocka_unit_test(test_left),
 	    cmocka_unit_test(test_images),
 	    cmocka_unit_test(test_generations),

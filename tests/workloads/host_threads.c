@@ -260,6 +260,16 @@ static void handle_no_more(void)
 	signal(SIGALRM, SIG_IGN);
 }
 
+/* For a reader that is slow by its build: WORKLOAD_PAUSE_US, whatever signals come. */
+static void rest(void)
+{
+	const char *pause_us = getenv("WORKLOAD_PAUSE_US");
+	struct timespec left = {0, pause_us ? strtol(pause_us, NULL, 10) * 1000 : 0};
+
+	while (left.tv_nsec && nanosleep(&left, &left) != 0)
+		;
+}
+
 /* The main flow opens and closes while handlers do, for two seconds. */
 static void open_among_signals(void)
 {
@@ -272,6 +282,7 @@ static void open_among_signals(void)
 			numbers[i] = eventfd(0, 0);
 		for (int i = 0; i < 8; i++)
 			must(numbers[i] >= 0 && close(numbers[i]) == 0, "close");
+		rest();
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - begin.tv_sec < 2);
 	handle_no_more();

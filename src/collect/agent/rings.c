@@ -211,8 +211,7 @@ struct event_header *rings_take(struct rings *rings, uint32_t index)
 	}
 	consume(rings, index, size);
 	slot->last_ns = slot->next_ns;
-	copy->time_ns =
-	    slot->next_ns > slot->not_before_ns ? slot->next_ns : slot->not_before_ns;
+	copy->time_ns = slot->next_ns > slot->not_before_ns ? slot->next_ns : slot->not_before_ns;
 	return copy;
 }
 
