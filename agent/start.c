@@ -19,8 +19,9 @@ enum {
 	PATH_BYTES = 64,
 };
 
-/* Far from where libraries and their stubs want to be; a wish, not a demand. */
-#define ARENA_ADDRESS 0x100000000000ull
+/* Below where libraries and their stubs want to be, above all that sanitizers keep for themselves
+ * (address, thread and memory: all between it and the stack is the program's). A wish, no demand. */
+#define ARENA_ADDRESS 0x7e9000000000ull
 #define ARENA_BYTES_MAX (1ull << 36)
 
 struct agent agent;

@@ -76,6 +76,24 @@ def test_set_user_id(lab):
     check(plain.output.startswith("su ") and plain.output.endswith("\n0\n"), plain.output)
 
 
+def test_sanitizers(lab):
+    """They keep much of the address space for themselves."""
+    for name in ("address", "thread"):
+        lab.run_truth([lab.workload(f"workload_sanitized_{name}", "the compiler has no such sanitizer"), "100"])
+
+
+def test_shared_address_sanitizer(lab):
+    """Its library ends a program where another one was loaded before: such a program is left alone."""
+    program = lab.workload("workload_sanitized_address_shared", "the compiler has no such sanitizer")
+    if lab.collector != "agent":
+        lab.run_truth([program, "100"])
+        return
+    refused = lab.call(lab.command("run") + ["--", program, "100"])
+    check(refused.status == 125 and "libasan" in refused.errors, f"{refused.status}: {refused.errors}")
+    child = lab.call(lab.command("run") + ["--", "/bin/sh", "-c", f"{program} 100 >&2; exit 3"])
+    check(child.status == 3 and '"truth"' in child.errors, f"{child.status}: {child.errors}")
+
+
 def test_little_address_space(lab):
     """No room for shared memory: the agent is quiet, and the program runs."""
     for kilobytes in (6000, 12000, 30000, 100000):
