@@ -138,6 +138,8 @@ static int arena_map(int64_t fd, uint64_t token)
 	at = system_call6(__NR_mmap, address, bytes, PROT_READ | PROT_WRITE, flags, (uint64_t)fd, 0);
 	if (at < 0)
 		return (int)at;
+	/* Else a core dump would write all of it, and make what was never used. */
+	system_call3(__NR_madvise, (uint64_t)at, bytes, MADV_DONTDUMP);
 	agent.arena = (struct arena *)at;
 	agent.generation++;
 	agent.arena_bytes = bytes;

@@ -94,6 +94,21 @@ def test_shared_address_sanitizer(lab):
     check(child.status == 3 and '"truth"' in child.errors, f"{child.status}: {child.errors}")
 
 
+def test_core_dump(lab):
+    """What is shared with htrace is not in it: that would be gigabytes, made for the purpose."""
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
+        if pattern.read().strip() != "core":
+            raise harness.Skipped("core dumps go elsewhere here (core_pattern)")
+    folder = lab.path(".cores")
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+    result = lab.call(lab.command("run") + ["--", "/bin/sh", "-c", f"cd {folder} && ulimit -c unlimited && kill -SEGV $$"])
+    check(result.status == -signal.SIGSEGV, f"{result.status}: {result.errors}")
+    cores = [os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)]
+    shutil.rmtree(folder)
+    check(len(cores) == 1 and cores[0] < 64 << 20, f"core dumps of {cores} bytes")
+
+
 def test_little_address_space(lab):
     """No room for shared memory: the agent is quiet, and the program runs."""
     for kilobytes in (6000, 12000, 30000, 100000):
