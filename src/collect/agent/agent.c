@@ -18,6 +18,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,11 +50,21 @@ static bool is_known_stack(void *context, uint32_t stack)
 	return known_stacks_has(&collector->known_stacks, stack);
 }
 
+/* An agent finds its thread by the FS base; ours is the CPU and the kernel of all targets. */
+static int check_machine(struct error *error)
+{
+	enum { HWCAP2_FSGSBASE_BIT = 2 }; /* asm/hwcap2.h */
+
+	if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
+		return 0;
+	return error_set(error, -ENOTSUP, "the agent needs a CPU and a kernel (5.9) with FSGSBASE");
+}
+
 static int agent_create(const struct collector_options *options, struct collector **out,
 			struct error *error)
 {
 	struct collector *collector = xcalloc(1, sizeof(*collector));
-	int result = agent_arena_init(&collector->memory, options, error);
+	int result = check_machine(error) ?: agent_arena_init(&collector->memory, options, error);
 
 	if (result) {
 		free(collector);
