@@ -167,7 +167,10 @@ bool lifetime_forked(void)
 		return false; /* a signal handler, while we were at it */
 	agent.pid = (int32_t)system_call3(__NR_getpid, 0, 0, 0);
 	agent.check_tid = false;
-	if (!agent.on || !agent.arena->follow_children) {
+	/* A parent that has no number here lives in another PID namespace: ours mean nothing to the
+	 * collector, nor would those of our children. */
+	if (!agent.on || !agent.arena->follow_children ||
+	    !system_call3(__NR_getppid, 0, 0, 0)) {
 		agent.on = false;
 		return false;
 	}

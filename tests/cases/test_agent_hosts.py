@@ -94,6 +94,16 @@ def test_shared_address_sanitizer(lab):
     check(child.status == 3 and '"truth"' in child.errors, f"{child.status}: {child.errors}")
 
 
+def test_pid_namespace(lab):
+    """Numbers of processes mean something else there: htrace takes nobody for another, and ends when its program does."""
+    inside = ["/usr/bin/unshare", "-Urpf", "/bin/sh", "-c", "/bin/echo $$; (/bin/echo 2); exit 3"]
+    if lab.call(inside).status != 3:
+        raise harness.Skipped("no namespaces for users here")
+    plain, result = lab.same(["/bin/sh", "-c", " ".join(inside[:-1]) + f" '{inside[-1]}'; /bin/echo $?; exit 4"], seconds=20)
+    check(plain.output == "1\n2\n3\n" and plain.status == 4, f"the test itself: {plain.status} {plain.output!r}")
+    check(lab.collector != "agent" or 1 not in result.report.processes, "process 1 of there was taken for ours")
+
+
 def test_core_dump(lab):
     """What is shared with htrace is not in it: that would be gigabytes, made for the purpose."""
     with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
