@@ -119,7 +119,7 @@ static void read_prefixes(struct build *build, const uint64_t *first, uint64_t n
 		safe_copy(build->prefixes[i], first[i], PREFIX_BYTES - 1);
 }
 
-/* LD_PRELOAD=ours[:others]; false where there is no room. */
+/* LD_PRELOAD=ours[:others]; false where there is no room, or one of them has to be first. */
 static bool make_preload(struct build *build, uint64_t others)
 {
 	char *to = text_append(build->preload, PRELOAD);
@@ -135,7 +135,7 @@ static bool make_preload(struct build *build, uint64_t others)
 	got = safe_copy(to, others + sizeof(PRELOAD) - 1, room);
 	for (uint64_t i = 0; i < got; i++)
 		if (!to[i])
-			return true;
+			return !first_library_is_in(to);
 	return false;
 }
 

@@ -54,13 +54,27 @@ static inline bool first_library_begins(const char *text, const char *with)
 	return true;
 }
 
+static inline bool first_library_named(const char *name)
+{
+	return first_library_begins(name, "libasan.so") ||
+	       first_library_begins(name, "libclang_rt.asan");
+}
+
+/* The same of a list of libraries, as LD_PRELOAD has it. */
+static inline bool first_library_is_in(const char *list)
+{
+	for (; *list; list++)
+		if (first_library_named(list))
+			return true;
+	return false;
+}
+
 static inline bool first_library_has_name(const struct first_library_file *file, uint64_t at)
 {
 	char name[FIRST_LIBRARY_NAME_BYTES + 1] = {0};
 
 	return file->read_at(file->fd, name, FIRST_LIBRARY_NAME_BYTES, at) > 0 &&
-	       (first_library_begins(name, "libasan.so") ||
-		first_library_begins(name, "libclang_rt.asan"));
+	       first_library_named(name);
 }
 
 /* Goes through the dynamic section: the string table's address, or, where that is known as

@@ -99,6 +99,19 @@ def test_shared_address_sanitizer_as_child(lab):
     check(child.status == 3 and '"truth"' in child.errors, f"{child.status}: {child.errors}")
 
 
+def test_preloaded_address_sanitizer(lab):
+    """It has to be the first there, too."""
+    library = next((line.split()[2] for line in lab.call(["/usr/bin/ldd", lab.workload(
+        "workload_sanitized_address_shared", "the compiler has no such sanitizer")]).output.splitlines()
+        if "libasan" in line), None)
+    check(library, "ldd does not name libasan")
+    preload = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"}
+    if lab.collector == "agent":
+        refused = lab.call(lab.command("run") + ["--", "/bin/echo", "1"], env=preload)
+        check(refused.status == 125 and "LD_PRELOAD" in refused.errors, f"{refused.status}: {refused.errors}")
+    lab.same(["/bin/sh", "-c", f"LD_PRELOAD={library} ASAN_OPTIONS=detect_leaks=0 /bin/echo 1; echo $?"])
+
+
 def test_pid_namespace(lab):
     """Numbers of processes mean something else there: htrace takes nobody for another, and ends when its program does."""
     inside = ["/usr/bin/unshare", "-Urpf", "/bin/sh", "-c", "/bin/echo $$; (/bin/echo 2); exit 3"]

@@ -14,9 +14,11 @@
 #include "collect/known_stacks.h"
 #include "collect/maps.h"
 #include "collect/start.h"
+#include "event/first_library.h"
 
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -80,13 +82,24 @@ static int agent_create(const struct collector_options *options, struct collecto
 	return 0;
 }
 
+/* What else the program is told to load. */
+static int check_preload(const char *list, struct error *error)
+{
+	if (!list || !first_library_is_in(list))
+		return 0;
+	return error_set(error, -ENOTSUP,
+			 "the agent cannot be loaded: AddressSanitizer's library in LD_PRELOAD "
+			 "must be the first one");
+}
+
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
 	enum program_way way;
 	char exe[64];
 
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
-	return program_file_way(program_path ?: exe, !program_path, &way, error);
+	return program_file_way(program_path ?: exe, !program_path, &way, error)
+		   ?: check_preload(program_path ? getenv("LD_PRELOAD") : NULL, error);
 }
 
 /* ---- a running process ---- */
@@ -203,7 +216,8 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	struct start start = {.collector = collector};
 	struct spawn with_agent = *spawn;
 	enum program_way way;
-	int result = program_file_way(spawn->path, false, &way, error);
+	int result = program_file_way(spawn->path, false, &way, error)
+			 ?: check_preload(variable_value(spawn->envp, "LD_PRELOAD"), error);
 
 	if (result)
 		return result;
