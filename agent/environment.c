@@ -1,6 +1,7 @@
 /* Owns what of the agent is in an environment; all memory of the program is read with care. */
 #include "environment.h"
 
+#include "event/first_library.h"
 #include "system.h"
 #include "text.h"
 
@@ -118,7 +119,7 @@ static void read_prefixes(struct build *build, const uint64_t *first, uint64_t n
 		safe_copy(build->prefixes[i], first[i], PREFIX_BYTES - 1);
 }
 
-/* LD_PRELOAD=ours[:others]; false where there is no room. */
+/* LD_PRELOAD=ours[:others]; false where there is no room, or one of them has to be first. */
 static bool make_preload(struct build *build, uint64_t others)
 {
 	char *to = text_append(build->preload, PRELOAD);
@@ -134,7 +135,7 @@ static bool make_preload(struct build *build, uint64_t others)
 	got = safe_copy(to, others + sizeof(PRELOAD) - 1, room);
 	for (uint64_t i = 0; i < got; i++)
 		if (!to[i])
-			return true;
+			return !first_library_is_in(to);
 	return false;
 }
 
@@ -186,19 +187,30 @@ void environment_free(uint64_t memory, uint64_t bytes)
 
 /* ---- for whom ---- */
 
+static int64_t read_at(int fd, void *to, uint64_t bytes, uint64_t offset)
+{
+	return system_call6(__NR_pread64, (uint64_t)fd, (uint64_t)to, bytes, offset, 0, 0);
+}
+
+static bool is_elf(const Elf64_Ehdr *header)
+{
+	return header->e_ident[0] == ELFMAG0 && header->e_ident[1] == ELFMAG1 &&
+	       header->e_ident[2] == ELFMAG2 && header->e_ident[3] == ELFMAG3;
+}
+
 bool environment_suits(int folder, uint64_t path)
 {
 	Elf64_Ehdr header = {0};
 	int64_t fd = system_call6(__NR_openat, (uint64_t)folder, path,
 				  O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
-	int64_t bytes;
+	bool suits = true;
 
 	if (fd < 0)
 		return true;
-	bytes = system_call3(__NR_read, (uint64_t)fd, (uint64_t)&header, sizeof(header));
+	if (read_at((int)fd, &header, sizeof(header), 0) == sizeof(header) && is_elf(&header))
+		suits = header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_machine == EM_X86_64 &&
+			!first_library_is_wanted(
+			    &(struct first_library_file){read_at, (int)fd, &header});
 	system_call3(__NR_close, (uint64_t)fd, 0, 0);
-	return bytes != sizeof(header) || header.e_ident[0] != ELFMAG0 ||
-	       header.e_ident[1] != ELFMAG1 || header.e_ident[2] != ELFMAG2 ||
-	       header.e_ident[3] != ELFMAG3 ||
-	       (header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_machine == EM_X86_64);
+	return suits;
 }

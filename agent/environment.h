@@ -21,7 +21,7 @@ uint64_t environment_with_agent(uint64_t envp, uint64_t *memory, uint64_t *bytes
 void environment_free(uint64_t memory, uint64_t bytes);
 
 /* Whether the program at `path` (memory of the program) can take the agent: false for another
- * machine's, whose loader would complain. */
+ * machine's, whose loader would complain, and where AddressSanitizer's would. */
 bool environment_suits(int folder, uint64_t path);
 
 #endif

@@ -19,8 +19,9 @@ enum {
 	PATH_BYTES = 64,
 };
 
-/* Far from where libraries and their stubs want to be; a wish, not a demand. */
-#define ARENA_ADDRESS 0x100000000000ull
+/* Below where libraries and their stubs want to be, above all that sanitizers keep for themselves
+ * (address, thread and memory: all between it and the stack is the program's). A wish, no demand. */
+#define ARENA_ADDRESS 0x7e9000000000ull
 #define ARENA_BYTES_MAX (1ull << 36)
 
 struct agent agent;
@@ -138,6 +139,8 @@ static int arena_map(int64_t fd, uint64_t token)
 	at = system_call6(__NR_mmap, address, bytes, PROT_READ | PROT_WRITE, flags, (uint64_t)fd, 0);
 	if (at < 0)
 		return (int)at;
+	/* Else a core dump would write all of it, and make what was never used. */
+	system_call3(__NR_madvise, (uint64_t)at, bytes, MADV_DONTDUMP);
 	agent.arena = (struct arena *)at;
 	agent.generation++;
 	agent.arena_bytes = bytes;

@@ -23,6 +23,11 @@ FLOORS = {
     "cli": 7,
 }
 
+# The agent lives in other programs: of src/ it sees only what it shares with the collector, and of libc no header
+# whose functions it might call.
+AGENT_SEES = "event"
+LIBC = re.compile(r"^\s*#\s*include\s*<((?:stdio|stdlib|string|strings|unistd|pthread|malloc|dlfcn)\.h)>")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
 # What only one machine has. A path of a target (/proc/PID/root/...) is none of these.
@@ -72,14 +77,32 @@ def check_include(root, path, included):
            f"(floor {FLOORS[folder]})"
 
 
+def check_agent_line(line):
+    """The complaint about one line of agent/..., or None."""
+    included, libc = INCLUDE.match(line), LIBC.match(line)
+    if libc:
+        return f"<{libc.group(1)}>: the agent calls no function of libc"
+    if not included or "/" not in included.group(1) or included.group(1).split("/")[0] == AGENT_SEES:
+        return None
+    return f'"{included.group(1)}": of src/ the agent sees {AGENT_SEES}/ only'
+
+
+def check_line(root, path, line):
+    """The complaint about one line of C, or None."""
+    if path.startswith("agent/"):
+        return check_agent_line(line)
+    included = INCLUDE.match(line)
+    in_source = path.startswith("src/") and path.count("/") > 1
+    return check_include(root, path, included.group(1)) if included and in_source else None
+
+
 def check(root):
     """All complaints, as file:line: text."""
     complaints = []
     for path in files_of(root):
-        in_source = path.startswith("src/") and path.count("/") > 1 and path.endswith((".c", ".h"))
+        in_c = path.endswith((".c", ".h", ".S"))
         for number, line in lines_of(root, path):
-            included = INCLUDE.match(line) if in_source else None
-            complaint = check_include(root, path, included.group(1)) if included else None
+            complaint = check_line(root, path, line) if in_c else None
             if complaint:
                 complaints.append(f"{path}:{number}: {complaint}")
             complaints += [f"{path}:{number}: {what}: {found.group(0)}" for pattern, what in FOREIGN
@@ -100,6 +123,12 @@ SELF_TEST = [
     ("src/os/sneaky.c", '#include "../base/good.h"\n', 1),
     ("src/collect/bpf/deep.c", '#include "collect/collector.h"\n#include "trace/diff.h"\n', 2),
     ("src/cli/main.c", '#include "report/report.h"\n#include "session/session.h"\n', 0),
+    ("agent/sees.c", '#include "agent.h"\n#include "event/arena.h"\n#include <fcntl.h>\n', 0),
+    ("agent/looks.c", '#include "event/arena.h"\n#include "base/error.h"\n', 2),
+    ("agent/around.h", '#include "../src/base/error.h"\n', 1),
+    ("agent/enters.S", '#include "stack/stack_table.h"\n', 1),
+    ("agent/calls.c", '#include <stdbool.h>\n#include <string.h>\n', 2),
+    ("src/base/to_agent.c", '#include "agent/agent.h"\n', 1),
     ("src/cellar/wine.c", '#include "base/good.h"\n', 1),
     ("docs/path.md", "see\n/wo" + "rk/shared\n", 2),
     ("docs/target.md", "/proc/PID/root/lib and /proc/%d/root/x\n", 0),

@@ -21,7 +21,8 @@ static void fork_thread(struct model *model, const struct actor *parent,
 		return;
 	}
 	task_own(model, record, child_tid, table_copy(model, table, record, true), parent->time_ns);
-	fds_correct(model, task_table(model, record, child_tid), fds, parent, table);
+	fds_correct(model, task_table(model, record, child_tid), fds, parent, table,
+		    ORIGIN_INHERITED);
 }
 
 void model_fork(struct model *model, const struct actor *parent, int32_t child_pid,
@@ -46,7 +47,7 @@ void model_fork(struct model *model, const struct actor *parent, int32_t child_p
 		return;
 	}
 	child->table = table_copy(model, table, child, true);
-	fds_correct(model, child->table, fds, parent, table);
+	fds_correct(model, child->table, fds, parent, table, ORIGIN_INHERITED);
 }
 
 struct exec_closing {
@@ -128,7 +129,7 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 	record->threads = false;
 	closing.table = record->table;
 	handle_table_each(record->table, 0, INT32_MAX, false, exec_one, &closing);
-	fds_correct(model, record->table, fds, actor, NULL);
+	fds_correct(model, record->table, fds, actor, NULL, ORIGIN_INHERITED);
 }
 
 void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags, int32_t status,
@@ -141,7 +142,7 @@ void model_exit(struct model *model, const struct actor *actor, uint16_t exit_fl
 		task_end(model, record, actor->tid);
 		return;
 	}
-	fds_correct(model, task_table(model, record, actor->tid), fds, actor, NULL);
+	fds_correct(model, task_table(model, record, actor->tid), fds, actor, NULL, ORIGIN_UNKNOWN);
 	record->public.exit_status = status;
 	record->public.exit_ns = actor->time_ns;
 	process_end(model, record);

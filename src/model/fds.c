@@ -18,6 +18,7 @@ struct correcting {
 	const struct event_data *fds;
 	const struct actor *actor;
 	const struct handle_table *forked_from;
+	enum handle_origin unseen;
 	ARRAY(int32_t) gone;
 };
 
@@ -72,10 +73,11 @@ static void correct_closed(struct correcting *correcting, int32_t number)
 	if (known && model_handle_past(known)->opened.time_ns &&
 	    close_under_way(correcting->model, parent ? parent : table, known, now_ns)) {
 		struct handle_moment opened = model_handle_past(known)->opened;
+		enum handle_origin origin =
+		    correcting->unseen == ORIGIN_UNKNOWN ? known->origin : correcting->unseen;
 		bool cloexec = known->cloexec;
 
-		handle =
-		    handle_found(correcting->model, table, number, ORIGIN_INHERITED, known->type);
+		handle = handle_found(correcting->model, table, number, origin, known->type);
 		handle->opened = opened;
 		handle->cloexec = cloexec;
 		handle->touched_ns = now_ns;
@@ -83,7 +85,7 @@ static void correct_closed(struct correcting *correcting, int32_t number)
 	}
 	handle = handle_found(
 	    correcting->model, table, number,
-	    parent || table->complete ? ORIGIN_INHERITED : origin_of_unseen(table), NULL);
+	    parent || table->complete ? correcting->unseen : origin_of_unseen(table), NULL);
 	handle->touched_ns = now_ns;
 	if (parent && parent->complete) {
 		handle->awaited = true;
@@ -92,10 +94,15 @@ static void correct_closed(struct correcting *correcting, int32_t number)
 }
 
 void fds_correct(struct model *model, struct handle_table *table, const struct event_data *fds,
-		 const struct actor *actor, const struct handle_table *forked_from)
+		 const struct actor *actor, const struct handle_table *forked_from,
+		 enum handle_origin unseen)
 {
-	struct correcting correcting = {
-	    .model = model, .table = table, .fds = fds, .actor = actor, .forked_from = forked_from};
+	struct correcting correcting = {.model = model,
+					.table = table,
+					.fds = fds,
+					.actor = actor,
+					.forked_from = forked_from,
+					.unseen = unseen};
 
 	if (!fds || fds->kind != EVENT_DATA_FDS)
 		return;

@@ -174,7 +174,7 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 		const struct event_data *fds);
 
 /* The end of a thread (its own table goes), or of a process: what it has open stays for the
- * report; `fds` (NULL: not told) corrects it first. */
+ * report; `fds` (NULL: not told) corrects it first: what only it holds is ORIGIN_UNKNOWN. */
 void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags, int32_t status,
 		const struct event_data *fds);
 

@@ -118,9 +118,10 @@ bool close_under_way(const struct model *model, const struct handle_table *table
 void bad_reference_add(struct model *model, struct process_record *record,
 		       const struct bad_reference *bad);
 
-/* fds.c: corrections by an EVENT_DATA_FDS */
+/* fds.c: corrections by an EVENT_DATA_FDS; `unseen` is the origin of what a complete table lacks */
 void fds_correct(struct model *model, struct handle_table *table, const struct event_data *fds,
-		 const struct actor *actor, const struct handle_table *forked_from);
+		 const struct actor *actor, const struct handle_table *forked_from,
+		 enum handle_origin unseen);
 void awaited_arrived(struct model *model, const struct handle_table *source,
 		     const struct handle *handle, uint64_t now_ns);
 void awaited_copy(struct model *model, uint64_t from_id, uint64_t to_id, int32_t number);

@@ -24,6 +24,7 @@ REFUSED = {
     "agent": {
         "stacks.musl": "statically linked, and not with glibc",
         "stacks.go": "Go program",
+        "agent_hosts.shared_address_sanitizer": "AddressSanitizer's library (libasan) must be its first one",
     },
 }
 

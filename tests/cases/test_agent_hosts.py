@@ -81,6 +81,67 @@ def test_set_user_id(lab):
     check(plain.output.startswith("su ") and plain.output.endswith("\n0\n"), plain.output)
 
 
+def run_sanitized(lab, name):
+    program = lab.workload(f"workload_sanitized_{name}", "the compiler has no such sanitizer")
+    # The search for leaks traces the program itself.
+    lab.run_truth([program, "100"], env={"ASAN_OPTIONS": "detect_leaks=0"} if lab.collector == "ptrace" else None)
+
+
+def test_sanitizers(lab):
+    """They keep much of the address space for themselves."""
+    for name in ("address", "thread"):
+        run_sanitized(lab, name)
+
+
+def test_shared_address_sanitizer(lab):
+    """Its library ends a program where another one was loaded before: the agent does not go there."""
+    run_sanitized(lab, "address_shared")
+
+
+def test_shared_address_sanitizer_as_child(lab):
+    program = lab.workload("workload_sanitized_address_shared", "the compiler has no such sanitizer")
+    child = lab.call(lab.command("run") + ["--", "/bin/sh", "-c", f"{program} 100 >&2; exit 3"])
+    check(child.status == 3 and '"truth"' in child.errors, f"{child.status}: {child.errors}")
+
+
+def test_preloaded_address_sanitizer(lab):
+    """It has to be the first there, too."""
+    library = next((line.split()[2] for line in lab.call(["/usr/bin/ldd", lab.workload(
+        "workload_sanitized_address_shared", "the compiler has no such sanitizer")]).output.splitlines()
+        if "libasan" in line), None)
+    check(library, "ldd does not name libasan")
+    preload = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"}
+    if lab.collector == "agent":
+        refused = lab.call(lab.command("run") + ["--", "/bin/echo", "1"], env=preload)
+        check(refused.status == 125 and "LD_PRELOAD" in refused.errors, f"{refused.status}: {refused.errors}")
+    lab.same(["/bin/sh", "-c", f"LD_PRELOAD={library} ASAN_OPTIONS=detect_leaks=0 /bin/echo 1; echo $?"])
+
+
+def test_pid_namespace(lab):
+    """Numbers of processes mean something else there: htrace takes nobody for another, and ends when its program does."""
+    inside = ["/usr/bin/unshare", "-Urpf", "/bin/sh", "-c", "/bin/echo $$; (/bin/echo 2); exit 3"]
+    if lab.call(inside).status != 3:
+        raise harness.Skipped("no namespaces for users here")
+    plain, result = lab.same(["/bin/sh", "-c", " ".join(inside[:-1]) + f" '{inside[-1]}'; /bin/echo $?; exit 4"], seconds=20)
+    check(plain.output == "1\n2\n3\n" and plain.status == 4, f"the test itself: {plain.status} {plain.output!r}")
+    check(lab.collector != "agent" or 1 not in result.report.processes, "process 1 of there was taken for ours")
+
+
+def test_core_dump(lab):
+    """What is shared with htrace is not in it: that would be gigabytes, made for the purpose."""
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
+        if pattern.read().strip() != "core":
+            raise harness.Skipped("core dumps go elsewhere here (core_pattern)")
+    folder = lab.path(".cores")
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+    result = lab.call(lab.command("run") + ["--", "/bin/sh", "-c", f"cd {folder} && ulimit -c unlimited && kill -SEGV $$"])
+    check(result.status == -signal.SIGSEGV, f"{result.status}: {result.errors}")
+    cores = [os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)]
+    shutil.rmtree(folder)
+    check(len(cores) == 1 and cores[0] < 64 << 20, f"core dumps of {cores} bytes")
+
+
 def test_little_address_space(lab):
     """No room for shared memory: the agent is quiet, and the program runs."""
     for kilobytes in (6000, 12000, 30000, 100000):

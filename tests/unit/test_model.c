@@ -91,11 +91,16 @@ static void exec_(int pid, const struct event_data *fds)
 	model_exec(model, &actor, pid, fds);
 }
 
-static void exit_(int pid)
+static void exit_with(int pid, const struct event_data *fds)
 {
 	struct actor actor = actor_at(pid, pid, 0, UINT32_MAX);
 
-	model_exit(model, &actor, EVENT_EXIT_PROCESS, 256, NULL);
+	model_exit(model, &actor, EVENT_EXIT_PROCESS, 256, fds);
+}
+
+static void exit_(int pid)
+{
+	exit_with(pid, NULL);
 }
 
 enum { BITMAP_WORDS = 2 };
@@ -378,6 +383,31 @@ static void test_exec(void **state)
 	assert_int_equal(get(200, 2)->origin, ORIGIN_BEFORE_TRACING);
 }
 
+/* What the kernel's table holds at the end, and no event has told. */
+static void test_unseen_at_exit(void **state)
+{
+	open_(1, 1, 3, 5);
+	fork_(1, 100, 0, NULL);
+	open_(100, 100, 4, 6);
+	open_(100, 100, 6, 6);
+	close_(100, 101, 4, 7); /* another thread's, which the end came before */
+	exit_with(100, fds_of(1 << 3 | 1 << 4 | 1 << 5, 0));
+	assert_int_equal(get(100, 3)->origin, ORIGIN_INHERITED);
+	assert_true(is_open(100, 4) && is_open(100, 5) && !is_open(100, 6));
+	assert_int_equal(get(100, 4)->origin, ORIGIN_OPENED);
+	assert_int_equal(get(100, 4)->opened.stack_id, 6);
+	assert_int_equal(get(100, 5)->origin, ORIGIN_UNKNOWN);
+	assert_int_equal(get(100, 5)->opened.time_ns, 0);
+	/* before an exec it would be the old program's */
+	fork_(1, 102, 0, NULL);
+	exec_(102, fds_of(1 << 3 | 1 << 5, 0));
+	assert_int_equal(get(102, 5)->origin, ORIGIN_INHERITED);
+	/* and where the table was never told whole, from before */
+	model_attach(model, 200, 1, now);
+	exit_with(200, fds_of(1 << 2, 0));
+	assert_int_equal(get(200, 2)->origin, ORIGIN_BEFORE_TRACING);
+}
+
 /* Children that all leave something open: so many are kept, the rest is counted. */
 static void test_untold(void **state)
 {
@@ -563,6 +593,7 @@ int main(void)
 	    TEST(test_thread_number_reused),
 	    TEST(test_exec),
 	    TEST(test_forgotten),
+	    TEST(test_unseen_at_exit),
 	    TEST(test_untold),
 	    TEST(test_memory),
 	    TEST(test_observe),

@@ -14,10 +14,13 @@
 #include "collect/known_stacks.h"
 #include "collect/maps.h"
 #include "collect/start.h"
+#include "event/first_library.h"
 
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,11 +52,21 @@ static bool is_known_stack(void *context, uint32_t stack)
 	return known_stacks_has(&collector->known_stacks, stack);
 }
 
+/* An agent finds its thread by the FS base; ours is the CPU and the kernel of all targets. */
+static int check_machine(struct error *error)
+{
+	enum { HWCAP2_FSGSBASE_BIT = 2 }; /* asm/hwcap2.h */
+
+	if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
+		return 0;
+	return error_set(error, -ENOTSUP, "the agent needs a CPU and a kernel (5.9) with FSGSBASE");
+}
+
 static int agent_create(const struct collector_options *options, struct collector **out,
 			struct error *error)
 {
 	struct collector *collector = xcalloc(1, sizeof(*collector));
-	int result = agent_arena_init(&collector->memory, options, error);
+	int result = check_machine(error) ?: agent_arena_init(&collector->memory, options, error);
 
 	if (result) {
 		free(collector);
@@ -69,13 +82,24 @@ static int agent_create(const struct collector_options *options, struct collecto
 	return 0;
 }
 
+/* What else the program is told to load. */
+static int check_preload(const char *list, struct error *error)
+{
+	if (!list || !first_library_is_in(list))
+		return 0;
+	return error_set(error, -ENOTSUP,
+			 "the agent cannot be loaded: AddressSanitizer's library in LD_PRELOAD "
+			 "must be the first one");
+}
+
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
 	enum program_way way;
 	char exe[64];
 
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
-	return program_file_way(program_path ?: exe, !program_path, &way, error);
+	return program_file_way(program_path ?: exe, !program_path, &way, error)
+		   ?: check_preload(program_path ? getenv("LD_PRELOAD") : NULL, error);
 }
 
 /* ---- a running process ---- */
@@ -192,7 +216,8 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	struct start start = {.collector = collector};
 	struct spawn with_agent = *spawn;
 	enum program_way way;
-	int result = program_file_way(spawn->path, false, &way, error);
+	int result = program_file_way(spawn->path, false, &way, error)
+			 ?: check_preload(variable_value(spawn->envp, "LD_PRELOAD"), error);
 
 	if (result)
 		return result;

@@ -2,12 +2,14 @@
 #include "collect/agent/program_file.h"
 
 #include "base/cleanup.h"
+#include "event/first_library.h"
 
 #include <elf.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 enum { SCRIPT_DEPTH_MAX = 5, SEGMENTS_MAX = 128, HEAD_BYTES = 256, NOTES_BYTES = 4096 };
 
@@ -78,6 +80,16 @@ static void read_segments(int fd, const Elf64_Ehdr *header, struct elf_facts *fa
 	}
 }
 
+static int64_t read_at(int fd, void *to, uint64_t bytes, uint64_t offset)
+{
+	return pread(fd, to, bytes, offset);
+}
+
+static bool wants_own_library_first(int fd, const Elf64_Ehdr *header)
+{
+	return first_library_is_wanted(&(struct first_library_file){read_at, fd, header});
+}
+
 static int check_elf(int fd, struct program_file *program, struct error *error)
 {
 	struct elf_facts facts = {0};
@@ -98,6 +110,11 @@ static int check_elf(int fd, struct program_file *program, struct error *error)
 	if (!*facts.interpreter && !facts.is_gnu)
 		return error_set(error, -ENOTSUP,
 				 CANNOT "it is statically linked, and not with glibc",
+				 program->path);
+	if (!program->runs && wants_own_library_first(fd, &header))
+		return error_set(error, -ENOTSUP,
+				 CANNOT
+				 "AddressSanitizer's library (libasan) must be its first one",
 				 program->path);
 	if (!*facts.interpreter)
 		program->way = PROGRAM_INJECT;
