@@ -42,7 +42,7 @@ install: all ## install binary, man page and shell completions (PREFIX: MESON_FL
 	meson install -C $(BUILD) --no-rebuild
 
 format: ## lay out all C files as .clang-format says
-	@find src tests demo bench -name '*.[ch]' | xargs clang-format -i
+	@find src agent tests demo bench -name '*.[ch]' | xargs clang-format -i
 
 fuzz: ## fuzz every parser of foreign bytes, SECONDS each (default 60)
 	@$(call packages,build fuzz)

@@ -31,7 +31,7 @@ struct call_frame {
 
 /* A thread's own; in private memory that a forked child finds empty (MADV_WIPEONFORK). */
 struct agent_thread {
-	uint64_t fs_base; /* whose it is; 0: nobody's */
+	uint64_t fs_base;    /* whose it is; 0: nobody's */
 	uint32_t generation; /* of agent.arena, when slot and ring were taken; written last */
 	uint32_t ring_bytes;
 	uint64_t seat; /* generation and number of the slot, taken in one step (thread.c) */
@@ -44,8 +44,8 @@ struct agent_thread {
 	bool starved;                   /* waited in vain for room in the ring */
 	uint32_t open_bytes, open_skipped;
 	uint64_t open_at, open_sp; /* a call's record that is not complete yet (ring.c) */
-	uint64_t child_sp;              /* where a thread that it starts begins; agent.own_tables */
-	bool vforked;                   /* a child that shares our memory runs in our place */
+	uint64_t child_sp;         /* where a thread that it starts begins; agent.own_tables */
+	bool vforked;              /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */
 	uint64_t execve_envp, execve_memory, execve_bytes;
 };
@@ -69,7 +69,7 @@ struct agent {
 	uint32_t slots_n, ring_bytes; /* checked copies of the arena's */
 	uint64_t slots_offset;
 	uint64_t mappings;                       /* number of our mappings as they are */
-	bool in_ticks; /* arena.in_ticks */
+	bool in_ticks;                           /* arena.in_ticks */
 	int (*clock)(int clock, int64_t out[2]); /* the vDSO's clock_gettime; NULL: there is none */
 	struct agent_thread *threads; /* AGENT_THREADS_MAX, hashed by fs_base; wiped by a fork */
 	uint32_t *alive;              /* wiped by a fork */
@@ -78,7 +78,8 @@ struct agent {
 	char variable[128];
 	int32_t pid;
 	bool own_tables; /* some thread has descriptors of its own: who started whom matters */
-	bool check_tid;  /* a child shares our memory and runs beside us: ask the kernel who we are */
+	bool
+	    check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
 };
 
 extern struct agent agent;
@@ -128,8 +129,8 @@ void thread_ends(struct agent_thread *thread);
  * which is now; NULL, and counted, if there is none. Complete only after ring_commit(). May be
  * interrupted by another one. A ring's records are in the order of their times. */
 void *ring_reserve(struct agent_thread *thread, uint32_t bytes);
-/* The same for a call: it leaves the last of the ring to what is worse to lose, and is given up where
- * a signal handler jumps out of it. To be completed by ring_commit_call(). */
+/* The same for a call: it leaves the last of the ring to what is worse to lose, and is given up
+ * where a signal handler jumps out of it. To be completed by ring_commit_call(). */
 void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
 void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */

@@ -8,9 +8,9 @@
 #include <fcntl.h>
 
 enum {
-	LIST_BYTES = 32 * 1024,    /* of agent.scratch, for the folder's entries; */
-	BITMAP_BYTES = 16 * 1024,  /* and behind it */
-	LISTS_MAX = 8,             /* a fork must not take long in a process that has very many */
+	LIST_BYTES = 32 * 1024,   /* of agent.scratch, for the folder's entries; */
+	BITMAP_BYTES = 16 * 1024, /* and behind it */
+	LISTS_MAX = 8,            /* a fork must not take long in a process that has very many */
 };
 
 /* linux/dirent.h, which user space has not */
@@ -70,7 +70,7 @@ static void tell(struct agent_thread *thread, const struct bitmap *bitmap)
 void lifetime_tell_fds(struct agent_thread *thread)
 {
 	struct bitmap bitmap = {.bits = agent.scratch + LIST_BYTES};
-	int64_t fd = system_call6(__NR_openat, (uint64_t)AT_FDCWD, (uint64_t)"/proc/self/fd",
+	int64_t fd = system_call6(__NR_openat, (uint64_t)AT_FDCWD, (uint64_t) "/proc/self/fd",
 				  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
 	int64_t bytes = 0;
 

@@ -4,6 +4,8 @@
  */
 #include "known.h"
 
+enum { EXPECTED_BYTES = 320, EXPECTED_WORDS = 32 }; /* of most footprints */
+
 /* A word wherever it lies: no promise of alignment. */
 struct word {
 	uint64_t value;
@@ -44,6 +46,18 @@ static bool words_match(const struct footprint *one, const uint8_t *words, uint6
 			  __atomic_load_n(&one->values[i], __ATOMIC_RELAXED);
 	}
 	return !differ;
+}
+
+void known_expect(uint64_t site_ip, uint64_t sp)
+{
+	uint64_t mappings = __atomic_load_n(&agent.mappings, __ATOMIC_RELAXED);
+	const struct known_stack *entry =
+	    &agent.arena->known_stacks[known_stack_first(mappings, site_ip, sp)];
+
+	for (unsigned line = 0; line < EXPECTED_BYTES; line += 64)
+		__builtin_prefetch((const uint8_t *)entry + line);
+	for (unsigned i = 0; i < EXPECTED_WORDS; i += 32)
+		__builtin_prefetch(&entry->footprint.offsets[i]);
 }
 
 uint32_t known_stack(const struct call_frame *frame, uint64_t site_ip, uint64_t sp,

@@ -11,4 +11,7 @@
 uint32_t known_stack(const struct call_frame *frame, uint64_t site_ip, uint64_t sp,
 		     const uint8_t *words, uint64_t readable);
 
+/* A look is about to come: what it needs is fetched meanwhile. */
+void known_expect(uint64_t site_ip, uint64_t sp);
+
 #endif

@@ -13,7 +13,6 @@
 #include <linux/sched.h>
 #include <sys/mman.h>
 
-
 /* ---- fork ---- */
 
 static void tell_fork(struct agent_thread *thread, int32_t child, uint64_t flags)
@@ -90,8 +89,7 @@ static void thread_begins(uint64_t sp)
 	event = parent ? ring_reserve(thread, sizeof(*event)) : NULL;
 	if (!event)
 		return;
-	record_header(&event->header, thread,
-		      EVENT_FORK_THREAD | EVENT_FORK_FILES | EVENT_FORK_VM);
+	record_header(&event->header, thread, EVENT_FORK_THREAD | EVENT_FORK_FILES | EVENT_FORK_VM);
 	event->header.tid = parent;
 	event->child_pid = thread->pid;
 	event->child_tid = thread->tid;
@@ -155,7 +153,8 @@ static void before_clone(struct call_frame *frame, uint32_t number)
 		thread->child_sp = args.stack + args.stack_size;
 }
 
-/* Its numbers are of a PID namespace of its own (unshare --pid), and mean others to the collector. */
+/* Its numbers are of a PID namespace of its own (unshare --pid), and mean others to the collector.
+ */
 static bool is_in_new_namespace(void)
 {
 	return agent.pid == 1 || system_call3(__NR_getppid, 0, 0, 0) == 0;
@@ -168,8 +167,8 @@ bool lifetime_forked(void)
 	struct arena_child *child;
 	int32_t parent = agent.pid;
 
-	if (!__atomic_compare_exchange_n(agent.alive, &wiped, AGENT_BECOMES, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE))
+	if (!__atomic_compare_exchange_n(agent.alive, &wiped, AGENT_BECOMES, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return false; /* a signal handler, while we were at it */
 	agent.pid = (int32_t)system_call3(__NR_getpid, 0, 0, 0);
 	agent.check_tid = false;

@@ -10,8 +10,8 @@
 
 enum {
 	PATH_BYTES = 1024,
-	ANYWHERE_BYTES = 32,  /* for "/proc/self/fd/N" */
-	PIECE_BYTES = 4096,   /* of ARENA_MAPS */
+	ANYWHERE_BYTES = 32, /* for "/proc/self/fd/N" */
+	PIECE_BYTES = 4096,  /* of ARENA_MAPS */
 };
 
 /* The last state's number is given up only now: who saw it saw what was told before. */
@@ -38,8 +38,9 @@ static const char *name_of(const char *path)
  * else they were called (libc-2.31.so, libpthread.so.0). */
 static bool is_glibc(const char *path)
 {
-	static const char *const names[] = {"libc.so.6", "libc-2.", "ld-linux-x86-64", "ld-2.",
-					    "libpthread.so.0", "libpthread-2.", NULL};
+	static const char *const names[] = {"libc.so.6", "libc-2.",         "ld-linux-x86-64",
+					    "ld-2.",     "libpthread.so.0", "libpthread-2.",
+					    NULL};
 	const char *name = name_of(path);
 
 	for (int i = 0; names[i]; i++)
@@ -146,8 +147,8 @@ int mappings_start(struct agent_thread *thread, uint64_t entry, uint32_t *reason
 	int result;
 
 	start.piece->size = 0;
-	result = maps_each((char *)agent.scratch, AGENT_SCRATCH_BYTES - PIECE_BYTES, start_line,
-			   &start);
+	result =
+	    maps_each((char *)agent.scratch, AGENT_SCRATCH_BYTES - PIECE_BYTES, start_line, &start);
 	tell_piece(&start);
 	renew_number();
 	if (!result && !start.patched && !start.error)

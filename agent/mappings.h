@@ -7,9 +7,9 @@
 
 #include "agent.h"
 
-/* The executable lines of /proc/self/maps as ARENA_MAPS (`thread` NULL: untold), and patches: glibc,
- * or the program at whose text `entry` lies, where there is none. Number
- * of patched sites or a negative errno, then *reason. For the start, when nobody else runs. */
+/* The executable lines of /proc/self/maps as ARENA_MAPS (`thread` NULL: untold), and patches:
+ * glibc, or the program at whose text `entry` lies, where there is none. Number of patched sites or
+ * a negative errno, then *reason. For the start, when nobody else runs. */
 int mappings_start(struct agent_thread *thread, uint64_t entry, uint32_t *reason);
 
 /* After mmap with PROT_EXEC worked. */

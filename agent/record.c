@@ -295,6 +295,7 @@ static void record_with_stack(const struct call *call)
 		record_unknown(call);
 		return;
 	}
+	known_expect(call->site_ip, call->sp);
 	piece = ring_reserve_call(call->thread, bytes);
 	if (!piece)
 		return;

@@ -20,8 +20,9 @@ enum {
 };
 
 /* Below where libraries and their stubs want to be, above all that sanitizers keep for themselves
- * (address, thread and memory: all between it and the stack is the program's). A wish, no demand. */
-#define ARENA_ADDRESS 0x7e9000000000ull
+ * (address, thread and memory: all between it and the stack is the program's). A wish, no demand.
+ */
+#define ARENA_ADDRESS   0x7e9000000000ull
 #define ARENA_BYTES_MAX (1ull << 36)
 
 struct agent agent;
@@ -58,7 +59,7 @@ static struct process_facts facts_read(void)
 {
 	struct process_facts facts = {0};
 	Elf64_auxv_t entries[AUXV_MAX];
-	int64_t fd = system_call6(__NR_openat, (uint64_t)AT_FDCWD, (uint64_t)"/proc/self/auxv",
+	int64_t fd = system_call6(__NR_openat, (uint64_t)AT_FDCWD, (uint64_t) "/proc/self/auxv",
 				  O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	int64_t bytes;
 
@@ -108,8 +109,7 @@ static uint64_t arena_bytes(int64_t fd)
 	int64_t at;
 
 	if (system_call3(__NR_fstat, (uint64_t)fd, (uint64_t)&status, 0) < 0 ||
-	    status.st_size < (int64_t)sizeof(*arena) ||
-	    status.st_size > (int64_t)ARENA_BYTES_MAX)
+	    status.st_size < (int64_t)sizeof(*arena) || status.st_size > (int64_t)ARENA_BYTES_MAX)
 		return 0;
 	at = system_call6(__NR_mmap, 0, AGENT_PAGE, PROT_READ, MAP_SHARED, (uint64_t)fd, 0);
 	if (at < 0)
@@ -136,7 +136,8 @@ static int arena_map(int64_t fd, uint64_t token)
 		address = (uint64_t)agent.arena;
 		flags |= MAP_FIXED;
 	}
-	at = system_call6(__NR_mmap, address, bytes, PROT_READ | PROT_WRITE, flags, (uint64_t)fd, 0);
+	at =
+	    system_call6(__NR_mmap, address, bytes, PROT_READ | PROT_WRITE, flags, (uint64_t)fd, 0);
 	if (at < 0)
 		return (int)at;
 	/* Else a core dump would write all of it, and make what was never used. */
@@ -305,8 +306,8 @@ int64_t agent_leave(void)
 	agent.on = false;
 	/* Whoever is in the middle of a record finishes it in memory that nobody reads. */
 	if (agent.arena)
-		system_call6(__NR_mmap, (uint64_t)agent.arena, agent.arena_bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1,
-			     0);
+		system_call6(
+		    __NR_mmap, (uint64_t)agent.arena, agent.arena_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint64_t)-1, 0);
 	return result;
 }

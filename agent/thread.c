@@ -226,7 +226,10 @@ void thread_ends(struct agent_thread *thread)
 
 	/* From here on a handler finds nothing, and would begin anew. */
 	__atomic_store_n(&thread->fs_base, KEY_ENDING, __ATOMIC_RELEASE);
-	*thread = (struct agent_thread){.fs_base = KEY_ENDING};
+	/* Not with fs_base: whoever finds it 0 for a moment takes the entry, or ends a search here.
+	 */
+	memset((uint8_t *)thread + sizeof(thread->fs_base), 0,
+	       sizeof(*thread) - sizeof(thread->fs_base));
 	__atomic_store_n(&thread->fs_base, KEY_GONE, __ATOMIC_RELEASE);
 	if (slot)
 		slot_leave(slot);

@@ -13,7 +13,7 @@ if [ "${version:-none}" != $version_used ]; then
 	exit 77
 fi
 folders=
-for folder in src tests demo bench; do
+for folder in src agent tests demo bench; do
 	[ -d $folder ] && folders="$folders $folder"
 done
 if ! complaints=$(find $folders -name '*.[ch]' -print | sort |

@@ -10,7 +10,7 @@
 enum {
 	INCOMPLETE_NS_MAX = 2000000, /* to wait for a record that is being written */
 	GENERATION_NS_MIN = 250000000,
-	FREE_RUN_MAX = 256, /* free slots in a row: agents take the first, so no other follows */
+	FREE_RUN_MAX = 256, /* free slots behind all that were in use: agents take the first */
 };
 
 /* ---- a heap of slots, the earliest on top ---- */
@@ -115,6 +115,7 @@ static void begin_slot(struct rings *rings, uint32_t index, uint64_t last_pass_n
 static void begin_pass(struct rings *rings, const struct rings_reader *reader)
 {
 	uint64_t last_pass_ns = rings->until_ns;
+	uint32_t last_n = rings->looked_n; /* what lies behind may be what came since */
 
 	rings->limited = false;
 	rings->heap_n = 0;
@@ -123,9 +124,12 @@ static void begin_pass(struct rings *rings, const struct rings_reader *reader)
 	rings->until_ns = rings->in_ticks ? ticks_ns(&rings->ticks, ticks_now()) : rings_clock();
 	rings->limit_ns = rings->until_ns;
 	rings->looked_n = 0;
-	for (uint32_t i = 0; i < rings->slots_n && i < rings->looked_n + FREE_RUN_MAX; i++) {
+	for (uint32_t i = 0; i < rings->slots_n; i++) {
+		uint32_t end = rings->looked_n > last_n ? rings->looked_n : last_n;
 		uint32_t state = __atomic_load_n(&rings_shared(rings, i)->state, __ATOMIC_ACQUIRE);
 
+		if (i >= end + FREE_RUN_MAX)
+			break;
 		if (state == ARENA_SLOT_FREE)
 			continue;
 		begin_slot(rings, i, last_pass_ns, reader);

@@ -50,8 +50,8 @@ struct rings {
 	uint8_t *peeked; /* another one */
 	uint32_t *heap;  /* slots that are ready, the earliest first */
 	uint32_t heap_n;
-	uint32_t looked_n;      /* all slots in use are before this one */
-	bool in_ticks;          /* so the agents' times are */
+	uint32_t looked_n; /* all slots in use are before this one */
+	bool in_ticks;     /* so the agents' times are */
 	struct ticks ticks;
 	uint64_t until_ns;      /* when the last pass began */
 	uint64_t limit_ns;      /* what the one that is under way reads up to; 0: none is */

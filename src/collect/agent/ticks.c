@@ -65,8 +65,7 @@ void ticks_follow(struct ticks *ticks)
 	if (ticks_ns(ticks, ticks_now()) - ticks->base_ns < FOLLOW_NS)
 		return;
 	read_both(&at, &ns);
-	ticks->ns_per_tick =
-	    ((unsigned __int128)(ns - ticks->base_ns) << 32) / (at - ticks->base);
+	ticks->ns_per_tick = ((unsigned __int128)(ns - ticks->base_ns) << 32) / (at - ticks->base);
 	ticks->base = at;
 	ticks->base_ns = ns;
 }

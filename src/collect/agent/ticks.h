@@ -25,7 +25,8 @@ void ticks_init(struct ticks *ticks);
 /* Goes along with CLOCK_MONOTONIC, whose rate changes a little; to be called now and then. */
 void ticks_follow(struct ticks *ticks);
 
-/* CLOCK_MONOTONIC, as good as the last ticks_follow(). What is later is not earlier in the result. */
+/* CLOCK_MONOTONIC, as good as the last ticks_follow(). What is later is not earlier in the result.
+ */
 uint64_t ticks_ns(const struct ticks *ticks, uint64_t at);
 
 #endif
