@@ -141,7 +141,7 @@ hook_numbers:
 
 /*
  * The stubs. With o = rip & 63, the stack pointer is 128 lower where 5 <= o < 18 or 30 <= o < 43:
- *	CFA = rsp + (((o >= 5) & (o < 18)) | ((o >= 30) & (o < 43))) << 7
+ *	CFA = rsp + ((o >= 5) - (o >= 18) + (o >= 30) - (o >= 43) << 7)
  *	return address = *(u64 *)((rip & -64) + 56) << 16 >> 16
  * The return address is behind the `syscall`, not behind a call: a signal frame, so that nobody
  * subtracts one. CFA here is the stack pointer at the site itself. (DWARF 5, 2.5.1 and 6.4.2.)
@@ -154,17 +154,16 @@ hook_numbers:
 stubs:
 	.cfi_startproc simple
 	.cfi_signal_frame
-	/* DW_CFA_def_cfa_expression, 29 bytes */
-	.cfi_escape 0x0f, 29
-	.cfi_escape 0x80, 0x00			/* breg16 (rip) 0 */
-	.cfi_escape 0x08, 63, 0x1a		/* const1u 63; and */
-	.cfi_escape 0x12, 0x35, 0x2a		/* dup; lit5; ge */
-	.cfi_escape 0x14, 0x08, 18, 0x2d, 0x1a	/* over; const1u 18; lt; and */
-	.cfi_escape 0x16, 0x12			/* swap; dup */
-	.cfi_escape 0x08, 30, 0x2a		/* const1u 30; ge */
-	.cfi_escape 0x16			/* swap */
-	.cfi_escape 0x08, 43, 0x2d		/* const1u 43; lt */
-	.cfi_escape 0x1a, 0x21			/* and; or */
+	/* DW_CFA_def_cfa_expression, 37 bytes; only with what valgrind's reader knows as well */
+	.cfi_escape 0x0f, 37
+	.cfi_escape 0x80, 0x00, 0x08, 63, 0x1a	/* breg16 (rip) 0; const1u 63; and */
+	.cfi_escape 0x35, 0x2a			/* lit5; ge */
+	.cfi_escape 0x80, 0x00, 0x08, 63, 0x1a
+	.cfi_escape 0x42, 0x2a, 0x1c		/* lit18; ge; minus */
+	.cfi_escape 0x80, 0x00, 0x08, 63, 0x1a
+	.cfi_escape 0x4e, 0x2a, 0x22		/* lit30; ge; plus */
+	.cfi_escape 0x80, 0x00, 0x08, 63, 0x1a
+	.cfi_escape 0x08, 43, 0x2a, 0x1c	/* const1u 43; ge; minus */
 	.cfi_escape 0x37, 0x24			/* lit7; shl */
 	.cfi_escape 0x77, 0x00, 0x22		/* breg7 (rsp) 0; plus */
 	/* DW_CFA_val_expression of rip, 12 bytes */
