@@ -23,11 +23,23 @@ struct entry {
 };
 
 struct bitmap {
-	uint8_t *bits;
-	uint64_t end; /* no number is as high */
+	uint64_t
+	    *words; /* the first words_n mean something: a page that is not touched costs nothing */
+	uint64_t words_n;
 	uint64_t own; /* what we read the folder with */
 	bool cut;
 };
+
+static void note_number(struct bitmap *bitmap, uint64_t number)
+{
+	if (number >= BITMAP_BYTES * 8) {
+		bitmap->cut = true;
+		return;
+	}
+	while (bitmap->words_n <= number / 64)
+		bitmap->words[bitmap->words_n++] = 0;
+	bitmap->words[number / 64] |= 1ull << number % 64;
+}
 
 static void note_entries(struct bitmap *bitmap, const uint8_t *list, int64_t bytes)
 {
@@ -41,21 +53,14 @@ static void note_entries(struct bitmap *bitmap, const uint8_t *list, int64_t byt
 		name = entry->name;
 		if (!entry->bytes)
 			return;
-		if (!text_number(&name, &number) || number == bitmap->own)
-			continue;
-		if (number >= BITMAP_BYTES * 8) {
-			bitmap->cut = true;
-			continue;
-		}
-		bitmap->bits[number / 8] |= (uint8_t)(1u << number % 8);
-		if (number >= bitmap->end)
-			bitmap->end = number + 1;
+		if (text_number(&name, &number) && number != bitmap->own)
+			note_number(bitmap, number);
 	}
 }
 
 static void tell(struct agent_thread *thread, const struct bitmap *bitmap)
 {
-	uint32_t size = (uint32_t)((bitmap->end + 63) / 64 * 8);
+	uint32_t size = (uint32_t)(bitmap->words_n * 8);
 	struct event_data *event = ring_reserve(thread, (uint32_t)sizeof(*event) + size);
 
 	if (!event)
@@ -63,13 +68,13 @@ static void tell(struct agent_thread *thread, const struct bitmap *bitmap)
 	record_header(&event->header, thread, bitmap->cut ? EVENT_DATA_CUT : 0);
 	event->kind = EVENT_DATA_FDS;
 	event->size = size;
-	memcpy(event->bytes, bitmap->bits, size);
+	memcpy(event->bytes, bitmap->words, size);
 	ring_commit(event, EVENT_DATA, (uint32_t)sizeof(*event) + size);
 }
 
 void lifetime_tell_fds(struct agent_thread *thread)
 {
-	struct bitmap bitmap = {.bits = agent.scratch + LIST_BYTES};
+	struct bitmap bitmap = {.words = (uint64_t *)(agent.scratch + LIST_BYTES)};
 	int64_t fd = system_call6(__NR_openat, (uint64_t)AT_FDCWD, (uint64_t) "/proc/self/fd",
 				  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
 	int64_t bytes = 0;
@@ -77,7 +82,6 @@ void lifetime_tell_fds(struct agent_thread *thread)
 	if (fd < 0)
 		return;
 	bitmap.own = (uint64_t)fd;
-	memset(bitmap.bits, 0, BITMAP_BYTES);
 	for (int i = 0; i < LISTS_MAX; i++) {
 		bytes = system_call3(__NR_getdents64, (uint64_t)fd, (uint64_t)agent.scratch,
 				     LIST_BYTES);

@@ -26,7 +26,7 @@ static bool stub_is_same(const struct stub *a, const struct stub *b)
 /* The stub like that which there is already, or else a new one; NULL: the table is full. */
 static struct stub *stub_get(struct patching *patching, const struct stub *wanted)
 {
-	for (uint32_t n = 0; n < patching->old_stubs; n++) {
+	for (uint32_t n = 0; patching->had_stubs && n < patching->old_stubs; n++) {
 		uint32_t i = (patching->next_old + n) % patching->old_stubs;
 
 		if (stub_is_same(&stub_table[i], wanted)) {
@@ -230,8 +230,18 @@ static void choose_known(struct patching *patching, uint64_t file_offset,
 	}
 }
 
+/* Was this text patched before, by an agent that left it? */
+static bool has_stubs(const struct patching *patching)
+{
+	for (uint32_t i = 0; i < patching->old_stubs; i++)
+		if (stub_table[i].at >= patching->start && stub_table[i].at < patching->end)
+			return true;
+	return false;
+}
+
 void sites_choose(struct patching *patching, uint64_t file_offset, const struct arena_file *file)
 {
+	patching->had_stubs = has_stubs(patching);
 	if (file)
 		choose_known(patching, file_offset, file);
 	else

@@ -11,6 +11,7 @@ struct patching {
 	uint64_t start, end;
 	uint32_t old_stubs; /* there before it, that may be used again */
 	uint32_t next_old;  /* which most likely is the next */
+	bool had_stubs;     /* some of them are for this text */
 	uint32_t sites;     /* chosen */
 };
 

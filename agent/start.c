@@ -103,23 +103,20 @@ static bool arena_take(struct arena *arena, uint64_t token, uint64_t bytes)
 /* Bytes of the arena behind `fd`; 0: it is none. */
 static uint64_t arena_bytes(int64_t fd)
 {
+	struct {
+		uint64_t magic;
+		uint32_t version, active;
+	} first; /* of struct arena */
 	struct stat status;
-	struct arena *arena;
-	uint64_t bytes;
-	int64_t at;
 
 	if (system_call3(__NR_fstat, (uint64_t)fd, (uint64_t)&status, 0) < 0 ||
-	    status.st_size < (int64_t)sizeof(*arena) || status.st_size > (int64_t)ARENA_BYTES_MAX)
+	    status.st_size < (int64_t)sizeof(struct arena) ||
+	    status.st_size > (int64_t)ARENA_BYTES_MAX ||
+	    system_call3(__NR_read, (uint64_t)fd, (uint64_t)&first, sizeof(first)) != sizeof(first))
 		return 0;
-	at = system_call6(__NR_mmap, 0, AGENT_PAGE, PROT_READ, MAP_SHARED, (uint64_t)fd, 0);
-	if (at < 0)
-		return 0;
-	arena = (struct arena *)at;
-	bytes = arena->magic == ARENA_MAGIC && arena->version == ARENA_VERSION && arena->active
-		    ? (uint64_t)status.st_size
-		    : 0;
-	system_call3(__NR_munmap, (uint64_t)at, AGENT_PAGE, 0);
-	return bytes;
+	return first.magic == ARENA_MAGIC && first.version == ARENA_VERSION && first.active
+		   ? (uint64_t)status.st_size
+		   : 0;
 }
 
 static int arena_map(int64_t fd, uint64_t token)
@@ -174,33 +171,27 @@ static int arena_open(const char *variable)
 
 /* ---- own tables ---- */
 
-static int64_t map_private(uint64_t bytes)
-{
-	return system_call6(__NR_mmap, 0, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0);
-}
-
+/* One mapping for all: a fork's child finds it empty. */
 static int tables_make(void)
 {
-	uint64_t bytes = AGENT_PAGE + AGENT_THREADS_MAX * sizeof(struct agent_thread);
-	int64_t tables, scratch;
+	uint64_t threads = AGENT_THREADS_MAX * sizeof(struct agent_thread);
+	uint64_t bytes = AGENT_PAGE + AGENT_SCRATCH_BYTES + threads;
+	int64_t tables;
 	int result;
 
-	bytes = (bytes + AGENT_PAGE - 1) & ~(uint64_t)(AGENT_PAGE - 1);
 	if (agent.threads)
 		return 0;
-	scratch = map_private(AGENT_SCRATCH_BYTES);
-	if (scratch < 0)
-		return (int)scratch;
-	tables = map_private(bytes);
+	bytes = (bytes + AGENT_PAGE - 1) & ~(uint64_t)(AGENT_PAGE - 1);
+	tables = system_call6(__NR_mmap, 0, bytes, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0);
 	if (tables < 0)
 		return (int)tables;
 	result = (int)system_call3(__NR_madvise, (uint64_t)tables, bytes, MADV_WIPEONFORK);
 	if (result < 0)
 		return result;
-	agent.scratch = (uint8_t *)scratch;
 	agent.alive = (uint32_t *)tables;
-	agent.threads = (struct agent_thread *)(tables + AGENT_PAGE);
+	agent.scratch = (uint8_t *)(tables + AGENT_PAGE);
+	agent.threads = (struct agent_thread *)(agent.scratch + AGENT_SCRATCH_BYTES);
 	return 0;
 }
 

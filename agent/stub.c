@@ -141,7 +141,8 @@ void stub_write(uint8_t *to, struct stub *stub)
 {
 	uint64_t field = stub->site_ip | (uint64_t)stub->number << STUB_NUMBER_SHIFT;
 
-	memset(to, 0xcc, STUB_BYTES);
+	for (int i = 0; i < STUB_BYTES / 8; i++)
+		((uint64_t *)to)[i] = 0xccccccccccccccccull;
 	stub->entry = 0;
 	if (stub->kind == STUB_AFTER)
 		write_instead_of_compare(to, stub);

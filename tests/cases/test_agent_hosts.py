@@ -17,12 +17,16 @@ SEED = int(os.environ.get("HOSTS_SEED", str(random.randrange(1 << 30))))
 PAUSE_US = os.environ.get("HOSTS_PAUSE_US", "0")
 KILLS = 20
 
+# How long a ring lasts while htrace has to wait for a CPU is not what is tried here.
+ROOMY = {"HTRACE_RING_BYTES": str(64 << 20)}
+
 
 def scenario(program, name, **comparison):
     """A workload that checks itself: it ends well only if nothing of it was disturbed."""
     def run(lab):
         why = "no C++ compiler here" if program.endswith("_exceptions") else None
-        lab.run_truth([lab.workload(program, why), name], seconds=90, env={"WORKLOAD_PAUSE_US": PAUSE_US}, **comparison)
+        lab.run_truth([lab.workload(program, why), name], seconds=90, env={"WORKLOAD_PAUSE_US": PAUSE_US} | ROOMY,
+                      **comparison)
     globals()["test_" + f"{program[14:]}_{name}".replace("-", "_")] = run
 
 

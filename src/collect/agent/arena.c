@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 
 enum {
-	SLOTS_N = 2048,
+	SLOTS_MAX = 2048,
 	RING_SHARE = 4, /* of the bytes that a session asks for */
 	RING_BYTES_MIN = 16 * 1024,
-	RING_BYTES_MAX = 4 * 1024 * 1024,
+	RING_BYTES_MAX = 64 * 1024 * 1024,
 	PAGE = 4096,
 };
 
@@ -74,6 +74,14 @@ static uint64_t page_up(uint64_t bytes)
 	return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
+/* Of address space, which is all that a slot costs before a thread takes it. */
+#define RINGS_BYTES_MAX (8ull << 30)
+
+static uint32_t slots_n(uint32_t ring_bytes)
+{
+	return RINGS_BYTES_MAX / ring_bytes < SLOTS_MAX ? RINGS_BYTES_MAX / ring_bytes : SLOTS_MAX;
+}
+
 static uint32_t ring_bytes(uint32_t wanted)
 {
 	uint32_t bytes = RING_BYTES_MIN;
@@ -117,10 +125,11 @@ static int fill(struct agent_arena *memory, const struct collector_options *opti
 	arena->version = ARENA_VERSION;
 	arena->token = token;
 	arena->bytes = memory->bytes;
-	arena->slots_n = SLOTS_N;
 	arena->ring_bytes = ring_bytes(options->ring_bytes);
+	arena->slots_n = slots_n(arena->ring_bytes);
 	arena->slots_offset = page_up(sizeof(*arena));
-	arena->rings_offset = arena->slots_offset + page_up(SLOTS_N * sizeof(struct arena_slot));
+	arena->rings_offset =
+	    arena->slots_offset + page_up(arena->slots_n * sizeof(struct arena_slot));
 	arena->in_ticks = ticks_are_steady();
 	arena->follow_children = options->follow_children;
 	arena->stack_bytes_max = options->stack_bytes_max;
@@ -137,12 +146,14 @@ static int fill(struct agent_arena *memory, const struct collector_options *opti
 int agent_arena_init(struct agent_arena *memory, const struct collector_options *options,
 		     struct error *error)
 {
+	uint32_t ring = ring_bytes(options->ring_bytes);
 	int result;
 
 	*memory = (struct agent_arena){
 	    .fd = -1,
-	    .bytes = page_up(sizeof(struct arena)) + page_up(SLOTS_N * sizeof(struct arena_slot)) +
-		     (size_t)SLOTS_N * ring_bytes(options->ring_bytes),
+	    .bytes = page_up(sizeof(struct arena)) +
+		     page_up(slots_n(ring) * sizeof(struct arena_slot)) +
+		     (size_t)slots_n(ring) * ring,
 	};
 	result = agent_find(memory->preload, error) ?: make_memory(memory, error) ?:
 		 fill(memory, options, error);
