@@ -165,6 +165,11 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 
 		if (thread->open_bytes)
 			close_abandoned(thread, head, tail, sp);
+		/* A handler came in between, and what it recorded has been read already. */
+		if (used > size && __atomic_load_n(&slot->head, __ATOMIC_RELAXED) != head) {
+			head = __atomic_load_n(&slot->head, __ATOMIC_RELAXED);
+			continue;
+		}
 		if (head % 8 || used > size || bytes + keep > size) {
 			count_dropped(slot);
 			return NULL;

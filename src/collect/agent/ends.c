@@ -55,6 +55,7 @@ void lifetimes_look(struct lifetimes *lifetimes)
 	nfds_t n;
 	struct pollfd *pidfds = lifetimes_pidfds(lifetimes, &n), *pidfd = pidfds;
 
+	lifetimes->added = false;
 	if (n && poll(pidfds, n, 0) < 0)
 		n = 0;
 	map_each (entry, &lifetimes->processes) {

@@ -52,6 +52,7 @@ struct traced_process *lifetimes_add(struct lifetimes *lifetimes, pid_t pid)
 {
 	struct traced_process *process = xcalloc(1, sizeof(*process));
 
+	lifetimes->added = true;
 	process->pid = pid;
 	process->pidfd = syscall(SYS_pidfd_open, pid, 0);
 	map_put_pointer(&lifetimes->processes, pid, process);
@@ -394,7 +395,12 @@ void lifetimes_settle(struct lifetimes *lifetimes)
 	if (due.count)
 		qsort(due.data, due.count, sizeof(*due.data), by_end);
 	array_each (process, &due) {
-		if ((*process)->ended && (*process)->ended_ns <= now_ns)
+		bool ends = (*process)->ended && (*process)->ended_ns <= now_ns;
+
+		/* Whom we have only just heard of may have ended before. */
+		if (ends && lifetimes->added && !(*process)->waited)
+			(*process)->waited = true;
+		else if (ends)
 			lifetimes_end(lifetimes, *process);
 		else
 			lifetimes_look_at_exec(lifetimes, *process);

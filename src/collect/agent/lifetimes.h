@@ -30,6 +30,7 @@ struct traced_process {
 	int status;
 	struct event_data *fds; /* what is open, as it told last; of use for an exec or exit that
 				   follows at once; owned, NULL: unknown */
+	bool waited;            /* for the ends of others, once */
 	uint64_t exit_ns;       /* when it told that it would end; 0: it has not */
 	int32_t exit_tid;       /* that called exit_group, with `fds`; 0: none */
 	/* An execve that was told before it was made; 0: none, or it is known what became of it. */
@@ -56,6 +57,7 @@ struct lifetimes {
 	struct map processes; /* pid -> struct traced_process */
 	ARRAY(struct stranger) strangers;
 	ARRAY(struct pollfd) pidfds; /* of those that live, made anew by lifetimes_pidfds() */
+	bool added;                  /* a process, since lifetimes_look() */
 	pid_t child;                 /* the one that we started, 0: none; not waited for */
 	bool child_waited;
 	int child_status;
