@@ -45,14 +45,19 @@ static void receive(void *context, uint32_t slot, struct event_header *record)
 	}
 }
 
-static struct fixture *fixture_new(void)
+static struct fixture *fixture_with(uint32_t slots_n)
 {
 	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
 
-	fixture->arena = arena_make(SLOTS, RING, &fixture->fd);
+	fixture->arena = arena_make(slots_n, RING, &fixture->fd);
 	rings_init(&fixture->rings, fixture->arena, fixture->fd);
 	fixture->reader = (struct rings_reader){may_read, receive, fixture};
 	return fixture;
+}
+
+static struct fixture *fixture_new(void)
+{
+	return fixture_with(SLOTS);
 }
 
 static void fixture_free(struct fixture *fixture)
@@ -357,6 +362,35 @@ static void test_held_images(void **state)
 
 /* ---- slots that come and go ---- */
 
+/*
+ * A pass reads and frees the slots of many threads that have ended, while one more takes the first
+ * slot behind them: a long row of free ones lies before it.
+ */
+static void test_behind_free_ones(void **state)
+{
+	enum { THREADS = 400 };
+	struct fixture *fixture = fixture_with(2 * THREADS);
+	struct producer last;
+
+	(void)state;
+	for (int i = 0; i < THREADS; i++) {
+		struct producer producer;
+
+		assert_true(producer_take(&producer, fixture->arena, ME, ME + i));
+		producer_tell(&producer, i + 1, 8, 0);
+		__atomic_store_n(&producer.slot->state, ARENA_SLOT_LEFT, __ATOMIC_RELEASE);
+	}
+	assert_true(pass(fixture));
+	assert_int_equal(fixture->seen.count, THREADS);
+	last = producer_at(fixture->arena, THREADS);
+	last.slot->state = ARENA_SLOT_TAKEN;
+	last.slot->pid = last.slot->tid = ME;
+	producer_tell(&last, THREADS + 1, 8, 0);
+	assert_true(pass(fixture));
+	assert_int_equal(fixture->seen.count, THREADS + 1);
+	fixture_free(fixture);
+}
+
 static void *run_short_threads(void *context)
 {
 	struct fixture *fixture = context;
@@ -571,6 +605,7 @@ int main(void)
 	    cmocka_unit_test(test_stuck),
 	    cmocka_unit_test(test_held),
 	    cmocka_unit_test(test_held_images),
+	    cmocka_unit_test(test_behind_free_ones),
 	    cmocka_unit_test(test_left),
 	    cmocka_unit_test(test_images),
 	    cmocka_unit_test(test_generations),
