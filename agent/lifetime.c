@@ -160,6 +160,22 @@ static bool is_in_new_namespace(void)
 	return agent.pid == 1 || system_call3(__NR_getppid, 0, 0, 0) == 0;
 }
 
+/* Tells, by the number that its parent knows, that it goes unrecorded: that of the /proc which its
+ * parent has left it. */
+static void leave_in_namespace(struct agent_thread *thread)
+{
+	char text[24] = {0};
+	const char *digits = text;
+	uint64_t pid = 0;
+
+	system_call3(__NR_readlink, (uint64_t) "/proc/self", (uint64_t)text, sizeof(text) - 1);
+	if (text_number(&digits, &pid) && pid != (uint64_t)agent.pid) {
+		thread->pid = thread->tid = (int32_t)pid;
+		thread->slot->pid = thread->slot->tid = (int32_t)pid;
+	}
+	agent_off(ARENA_OFF_NAMESPACE, 0);
+}
+
 bool lifetime_forked(void)
 {
 	uint32_t wiped = 0;
@@ -168,11 +184,14 @@ bool lifetime_forked(void)
 	int32_t parent = agent.pid;
 
 	if (!__atomic_compare_exchange_n(agent.alive, &wiped, AGENT_BECOMES, false,
-					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return false; /* a signal handler, while we were at it */
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		/* A signal handler, while we were at it: its call finds no table yet. */
+		__atomic_fetch_add(&agent.arena->dropped, 1, __ATOMIC_RELAXED);
+		return false;
+	}
 	agent.pid = (int32_t)system_call3(__NR_getpid, 0, 0, 0);
 	agent.check_tid = false;
-	if (!agent.on || !agent.arena->follow_children || is_in_new_namespace()) {
+	if (!agent.on || !agent.arena->follow_children) {
 		agent.on = false;
 		return false;
 	}
@@ -180,6 +199,10 @@ bool lifetime_forked(void)
 	thread = thread_current();
 	if (!thread)
 		return false;
+	if (is_in_new_namespace()) {
+		leave_in_namespace(thread);
+		return false;
+	}
 	child = ring_reserve(thread, sizeof(*child));
 	if (child) {
 		record_header(&child->header, thread, 0);

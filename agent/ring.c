@@ -136,7 +136,7 @@ static bool note_open(struct agent_thread *thread, uint64_t at, uint64_t skipped
 
 /*
  * The reader's CPU has the cache lines that come next, since it made them zero: they come while the
- * program is about its own business. (It halves what a record costs.)
+ * program is about its own business.
  */
 static void expect_next(const struct agent_thread *thread, uint64_t head)
 {

@@ -112,7 +112,7 @@ void text_losses(const struct page *page)
 	     "32-bit programs were", " started and not traced");
 	loss(&section, page->report->unseen_processes, "process", "processes",
 	     " ran a program that the agent cannot be put into (static, set-user-ID, not glibc, "
-	     "AddressSanitizer, other user): not traced");
+	     "AddressSanitizer, other user or PID namespace): not traced");
 	loss(&section, losses.symbols.modules_without_symbols, "module has", "modules have",
 	     " no symbols for some addresses (module+0x...): install its debug symbols, or set "
 	     "DEBUGINFOD_URLS");

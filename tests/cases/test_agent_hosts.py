@@ -1,5 +1,5 @@
 """Programs that are hard to live in: the agent changes their text and runs on their threads, and they must not notice.
-HOSTS_ROUNDS (100) is how often one of them is attached to, HOSTS_PAUSE_US (0) what some rest for a slow htrace;
+HOSTS_ROUNDS (100) is how often one of them is attached to, HOSTS_PAUSE_US (100) what some rest between two rounds;
 a test with chance prints its seed."""
 import json
 import os
@@ -14,11 +14,11 @@ from harness import check
 
 ROUNDS = int(os.environ.get("HOSTS_ROUNDS", "100"))
 SEED = int(os.environ.get("HOSTS_SEED", str(random.randrange(1 << 30))))
-PAUSE_US = os.environ.get("HOSTS_PAUSE_US", "0")
+PAUSE_US = os.environ.get("HOSTS_PAUSE_US", "100")
 KILLS = 20
 
 # How long a ring lasts while htrace has to wait for a CPU is not what is tried here.
-ROOMY = {"HTRACE_RING_BYTES": str(64 << 20)}
+ROOMY = {"HTRACE_RING_BYTES": str(256 << 20)}
 
 
 def scenario(program, name, **comparison):
@@ -129,6 +129,7 @@ def test_pid_namespace(lab):
     plain, result = lab.same(["/bin/sh", "-c", " ".join(inside[:-1]) + f" '{inside[-1]}'; /bin/echo $?; exit 4"], seconds=20)
     check(plain.output == "1\n2\n3\n" and plain.status == 4, f"the test itself: {plain.status} {plain.output!r}")
     check(lab.collector != "agent" or 1 not in result.report.processes, "process 1 of there was taken for ours")
+    check(lab.collector != "agent" or result.report.json["unseen_processes"] == 1, "it is not told that it is not traced")
 
 
 def test_core_dump(lab):

@@ -180,6 +180,8 @@ static const char *off_text(uint32_t reason)
 		return "no memory is free near its libc";
 	case ARENA_OFF_MEMORY:
 		return "it has no memory for the agent";
+	case ARENA_OFF_NAMESPACE:
+		return "it is in a PID namespace of its own";
 	default:
 		return "its agent gave up";
 	}
