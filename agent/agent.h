@@ -77,6 +77,7 @@ struct agent {
 	char preload[ARENA_PATH_MAX]; /* checked copies of the arena's, for children */
 	char variable[128];
 	int32_t pid;
+	bool no_slots;   /* it was waited for one in vain */
 	bool own_tables; /* some thread has descriptors of its own: who started whom matters */
 	bool
 	    check_tid; /* a child shares our memory and runs beside us: ask the kernel who we are */
@@ -135,8 +136,13 @@ void *ring_reserve_call(struct agent_thread *thread, uint32_t bytes);
 void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes);
 /* header.size must not have been written yet: the record is there from now on. */
 void ring_commit(void *record, uint32_t type, uint32_t bytes);
+/* A moment for a collector that is late, a few times (*waits counts), but not again once it was
+ * *in_vain: false, then. The caller makes that false when there was room after all. */
+bool ring_wait(bool *in_vain, uint32_t *waits);
 /* For what should be known at once: a process ends. */
 void ring_wake_collector(void);
+/* The rest of a reservation is not needed: `bytes` at its end, which were not written to. */
+void ring_give_back(struct agent_thread *thread, void *rest, uint32_t bytes);
 /* Never mind: nothing is told of the `bytes` that were reserved. */
 void ring_cancel(void *record, uint32_t bytes);
 

@@ -207,13 +207,17 @@ static void complete_long(const struct call *call, uint8_t *piece, uint16_t stac
 			  uint32_t stack_bytes, uint32_t reserved)
 {
 	struct event_syscall *event = event_in(call, piece);
+	uint32_t used =
+	    (uint32_t)((uint8_t *)event - piece) + (uint32_t)sizeof(*event) + stack_bytes;
 
 	fill_call(event, call, 0);
 	fill_registers(event, call);
 	event->stacks_n = stacks_n;
 	if (stacks_n < 2)
 		event->stacks[1] = (struct event_stack){0};
-	complete(call, piece, (uint32_t)sizeof(*event) + stack_bytes, reserved);
+	if (reserved > used)
+		ring_give_back(call->thread, piece + used, reserved - used);
+	complete(call, piece, (uint32_t)sizeof(*event) + stack_bytes, used);
 }
 
 static void record_copy(const struct call *call, uint64_t readable)

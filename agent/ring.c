@@ -51,6 +51,19 @@ static void make_room(uint64_t used, uint64_t bytes)
 		system_call3(__NR_sched_yield, 0, 0, 0);
 }
 
+bool ring_wait(bool *in_vain, uint32_t *waits)
+{
+	const int64_t moment[2] = {0, WAIT_NS};
+
+	if (*in_vain || ++*waits > WAITS_MAX) {
+		*in_vain = true;
+		return false;
+	}
+	ring_wake_collector();
+	system_call3(__NR_nanosleep, (uint64_t)moment, 0, 0);
+	return true;
+}
+
 /*
  * No room: the collector is late by some milliseconds, and we had better wait so long than lose a
  * record. When that was in vain nobody waits again until there is room: it may be stopped. Nor does
@@ -58,17 +71,7 @@ static void make_room(uint64_t used, uint64_t bytes)
  */
 static bool wait_for_room(struct agent_thread *thread, uint32_t *waits)
 {
-	const int64_t moment[2] = {0, WAIT_NS};
-
-	if (thread->open_bytes)
-		return false;
-	if (thread->starved || ++*waits > WAITS_MAX) {
-		thread->starved = true;
-		return false;
-	}
-	ring_wake_collector();
-	system_call3(__NR_nanosleep, (uint64_t)moment, 0, 0);
-	return true;
+	return !thread->open_bytes && ring_wait(&thread->starved, waits);
 }
 
 static void count_dropped(struct arena_slot *slot)
@@ -87,6 +90,21 @@ void ring_commit(void *record, uint32_t type, uint32_t bytes)
 void ring_cancel(void *record, uint32_t bytes)
 {
 	ring_commit(record, ARENA_PAD, bytes);
+}
+
+void ring_give_back(struct agent_thread *thread, void *rest, uint32_t bytes)
+{
+	uint64_t head = __atomic_load_n(&thread->slot->head, __ATOMIC_RELAXED);
+	uint64_t end = (uint64_t)((uint8_t *)rest - thread->ring) + bytes;
+
+	/* The last one may be made shorter, as long as no handler has put one behind it. */
+	if (((head ^ end) & (thread->ring_bytes - 1)) == 0 &&
+	    exchange(&thread->slot->head, &head, head - bytes)) {
+		if (thread->open_bytes && thread->open_at + thread->open_bytes == head)
+			thread->open_bytes -= bytes;
+		return;
+	}
+	ring_cancel(rest, bytes);
 }
 
 void ring_commit_call(struct agent_thread *thread, void *record, uint32_t type, uint32_t bytes)

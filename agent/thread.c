@@ -126,12 +126,14 @@ static void slot_leave(struct arena_slot *slot)
 static bool seat_take(struct agent_thread *thread, uint32_t generation, uint32_t *number)
 {
 	uint64_t seat = __atomic_load_n(&thread->seat, __ATOMIC_RELAXED), taken;
-	uint32_t slot;
+	uint32_t slot, waits = 0;
 
 	if (seat >> 32 != generation) {
-		slot = slot_take();
-		if (slot == agent.slots_n)
-			return false;
+		/* Threads that have ended leave theirs, which the collector has yet to empty. */
+		while ((slot = slot_take()) == agent.slots_n)
+			if (!ring_wait(&agent.no_slots, &waits))
+				return false;
+		agent.no_slots = false;
 		taken = (uint64_t)generation << 32 | slot;
 		if (__atomic_compare_exchange_n(&thread->seat, &seat, taken, false,
 						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))

@@ -75,7 +75,7 @@ static uint64_t page_up(uint64_t bytes)
 }
 
 /* Of address space, which is all that a slot costs before a thread takes it. */
-#define RINGS_BYTES_MAX (8ull << 30)
+#define RINGS_BYTES_MAX (32ull << 30)
 
 static uint32_t slots_n(uint32_t ring_bytes)
 {

@@ -169,7 +169,9 @@ static bool is_settled(const struct rings *rings)
 	for (uint32_t i = 0; i < rings->looked_n; i++) {
 		const struct ring_slot *slot = &rings->slots[i];
 
-		if (slot->used && !slot->given_up && slot->tail < slot->goal)
+		/* An agent may have made a reservation smaller since: then all is read before. */
+		if (slot->used && !slot->given_up && slot->tail < slot->goal &&
+		    slot->tail != __atomic_load_n(&rings_shared(rings, i)->head, __ATOMIC_ACQUIRE))
 			return false;
 	}
 	return true;
