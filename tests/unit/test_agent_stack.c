@@ -175,11 +175,16 @@ static void test_sigaltstack(void **state)
 		none = {.ss_flags = SS_DISABLE};
 	struct sigaction action = {.sa_handler = alternative_handler, .sa_flags = SA_ONSTACK};
 
+	uint64_t head;
+
 	close_event();
+	head = thread_current()->slot->head;
 	sigaltstack(&alternative, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	raise(SIGUSR1);
 	sigaltstack(&none, NULL);
+	/* What was reserved and not needed went back. */
+	assert_int_equal(thread_current()->slot->head - head, taken->header.size);
 	assert_in_range(taken->stacks[0].start, (uint64_t)room, (uint64_t)room + sizeof(room));
 	assert_true(taken->stacks[0].size > 512);
 	assert_int_equal(taken->stacks[0].start + taken->stacks[0].size,
