@@ -135,6 +135,7 @@ static __attribute__((noinline)) void close_abandoned(struct agent_thread *threa
 			ring_cancel(thread->ring + thread->ring_bytes - thread->open_skipped,
 				    thread->open_skipped);
 		ring_cancel(record, thread->open_bytes);
+		count_dropped(thread->slot);
 	}
 	thread->open_bytes = 0;
 }

@@ -278,6 +278,7 @@ static void test_abandoned(void **state)
 		assert_non_null(harness_next(thread->slot));
 		assert_null(harness_next(thread->slot));
 		assert_int_equal(thread->slot->head, thread->slot->tail);
+		assert_int_equal(thread->slot->dropped, i + 1); /* told as lost */
 	}
 }
 
