@@ -173,7 +173,8 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 	uint64_t keep = is_call ? size / CALLS_SHARE : 0;
 	uint32_t waits = 0;
 
-	make_room(head - __atomic_load_n(&slot->tail, __ATOMIC_RELAXED), size);
+	if (!thread->starved) /* else nobody may be there who would make any */
+		make_room(head - __atomic_load_n(&slot->tail, __ATOMIC_RELAXED), size);
 
 	for (;;) {
 		uint64_t tail = __atomic_load_n(&slot->tail, __ATOMIC_ACQUIRE);
