@@ -38,12 +38,13 @@ static const void *inside(const struct vdso *vdso, uint64_t address, uint64_t by
 static bool read_headers(struct vdso *vdso)
 {
 	const Elf64_Ehdr *header = (const Elf64_Ehdr *)vdso->base;
-	const Elf64_Phdr *segments = (const Elf64_Phdr *)(vdso->base + header->e_phoff);
+	const Elf64_Phdr *segments;
 
 	if (*(const uint32_t *)header->e_ident != 0x464c457f /* "\177ELF" */ ||
 	    header->e_phentsize != sizeof(*segments) || header->e_phnum > HEADERS_MAX ||
 	    header->e_phoff % 8 || header->e_phoff > AGENT_PAGE - HEADERS_MAX * sizeof(*segments))
 		return false;
+	segments = (const Elf64_Phdr *)(vdso->base + header->e_phoff);
 	for (int i = 0; i < header->e_phnum; i++) {
 		if (segments[i].p_type == PT_LOAD && segments[i].p_offset == 0) {
 			vdso->bias = (uint64_t)vdso->base - segments[i].p_vaddr;
@@ -63,7 +64,7 @@ static bool read_dynamic(struct vdso *vdso)
 	uint64_t n = vdso->dynamic_bytes / sizeof(Elf64_Dyn);
 	const Elf64_Dyn *entry = inside(vdso, vdso->bias + vdso->dynamic, n * sizeof(*entry));
 
-	if (!entry || n > DYNAMIC_MAX)
+	if (!entry || (uint64_t)entry % 8 || n > DYNAMIC_MAX)
 		return false;
 	for (uint64_t i = 0; i < n && entry[i].d_tag != DT_NULL; i++) {
 		if (entry[i].d_tag == DT_SYMTAB)
@@ -73,7 +74,8 @@ static bool read_dynamic(struct vdso *vdso)
 		if (entry[i].d_tag == DT_STRSZ)
 			vdso->strings_bytes = entry[i].d_un.d_val;
 	}
-	return vdso->symbols && inside(vdso, vdso->strings, vdso->strings_bytes);
+	return vdso->symbols && vdso->symbols % 8 == 0 &&
+	       inside(vdso, vdso->strings, vdso->strings_bytes);
 }
 
 static bool is_named(const struct vdso *vdso, const Elf64_Sym *symbol)

@@ -106,17 +106,14 @@ static void take_lines(struct reader *reader,
 	}
 }
 
-int maps_each(char *buffer, size_t bytes, bool (*each)(void *context, const struct maps_line *line),
-	      void *context)
+int maps_each_of(int fd, char *buffer, size_t bytes,
+		 bool (*each)(void *context, const struct maps_line *line), void *context)
 {
 	struct reader reader = {.text = buffer, .path = buffer + bytes / 2, .room = bytes / 2 - 1};
-	int64_t fd, got;
+	int64_t got;
 
 	if (bytes < MAPS_BUFFER_MIN)
 		return -EINVAL;
-	fd = maps_open();
-	if (fd < 0)
-		return (int)fd;
 	do {
 		got = system_call3(__NR_read, (uint64_t)fd, (uint64_t)(buffer + reader.used),
 				   reader.room - reader.used);
@@ -125,6 +122,18 @@ int maps_each(char *buffer, size_t bytes, bool (*each)(void *context, const stru
 			take_lines(&reader, each, context);
 		}
 	} while ((got > 0 || got == -EINTR) && !reader.done);
-	system_call3(__NR_close, (uint64_t)fd, 0, 0);
 	return got < 0 ? (int)got : 0;
+}
+
+int maps_each(char *buffer, size_t bytes, bool (*each)(void *context, const struct maps_line *line),
+	      void *context)
+{
+	int64_t fd = maps_open();
+	int result;
+
+	if (fd < 0)
+		return (int)fd;
+	result = maps_each_of((int)fd, buffer, bytes, each, context);
+	system_call3(__NR_close, (uint64_t)fd, 0, 0);
+	return result;
 }

@@ -26,5 +26,8 @@ struct maps_line {
  */
 int maps_each(char *buffer, size_t bytes, bool (*each)(void *context, const struct maps_line *line),
 	      void *context);
+/* The same for a file of that format that is open already, from where it stands. */
+int maps_each_of(int fd, char *buffer, size_t bytes,
+		 bool (*each)(void *context, const struct maps_line *line), void *context);
 
 #endif

@@ -93,11 +93,24 @@ static bool wants_before(uint32_t number)
 	return agent.arena->plan.calls[number].when & PLAN_ENTER || site_is_lifetime_before(number);
 }
 
+/* Bytes can be read as two sites where one ends inside of the other, or be listed twice. */
+static bool is_apart(const struct stub *stub)
+{
+	for (uint32_t i = 0; i < stub_table_n; i++) {
+		const struct stub *other = &stub_table[i];
+
+		if (other->wanted && other != stub && other->at < stub->at + stub->bytes &&
+		    stub->at < other->at + other->bytes)
+			return false;
+	}
+	return true;
+}
+
 /* A jump is wanted to each; but without room for all of them the site is left as it is. */
 static void want(struct patching *patching, struct stub *const *wanted, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		if (!wanted[i]) {
+		if (!wanted[i] || !is_apart(wanted[i])) {
 			patch_sites_left++;
 			return;
 		}

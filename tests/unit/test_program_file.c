@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -133,12 +136,34 @@ static void test_others(void **state)
 	assert_int_equal(way_of_bytes("#!/nowhere\n", 11, false, ""), 0);
 }
 
+/* A device may take it as an order that it is opened: what is no file is left alone. */
+static void test_device(void **state)
+{
+	char folder[] = "/tmp/htrace-test-XXXXXX", pipe[64], script[80];
+	int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	struct inotify_event events[8];
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(pipe, sizeof(pipe), "%s/pipe", folder);
+	snprintf(script, sizeof(script), "#!%s\n", pipe);
+	assert_int_equal(mkfifo(pipe, 0700), 0);
+	assert_true(inotify_add_watch(watch, pipe, IN_OPEN) >= 0);
+	assert_int_equal(way_of_bytes(script, strlen(script), false, ""), 0);
+	assert_int_equal(read(watch, events, sizeof(events)), -1);
+	close(open(pipe, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+	assert_true(read(watch, events, sizeof(events)) > 0);
+	close(watch);
+	unlink(pipe);
+	rmdir(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_first_library),
 	    cmocka_unit_test(test_hostile),
 	    cmocka_unit_test(test_others),
+	    cmocka_unit_test(test_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

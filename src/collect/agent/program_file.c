@@ -136,13 +136,16 @@ static bool script_interpreter(const char *head, char path[static HEAD_BYTES])
 static int check_file(const char *path, struct program_file *program, unsigned depth,
 		      struct error *error)
 {
-	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char head[HEAD_BYTES] = "", interpreter[HEAD_BYTES];
-	int code = fd < 0 ? errno : 0;
+	_cleanup_(close_fd) int fd = -1;
 	struct stat status;
+	int code;
 
+	/* Not opened to find out: a device may take that as an order (#!/dev/watchdog). */
 	if (depth > SCRIPT_DEPTH_MAX || stat(path, &status) < 0 || !S_ISREG(status.st_mode))
 		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	code = fd < 0 ? errno : 0;
 	if (!program->runs && is_privileged(path, &status))
 		return error_set(error, -ENOTSUP,
 				 CANNOT "it has another user's rights (set-user-ID, set-group-ID "
