@@ -232,8 +232,13 @@ static void choose_known(struct patching *patching, uint64_t file_offset,
 	uint32_t sites_n = file->sites_n;
 
 	for (uint32_t i = 0; i < sites_n && i < ARENA_FILE_SITES_MAX; i++) {
-		struct arena_site known = file->sites[i];
+		struct arena_site known;
 		struct site site;
+		/* Read once: others may write it. */
+		uint64_t bits =
+		    __atomic_load_n((const uint64_t *)&file->sites[i], __ATOMIC_RELAXED);
+
+		memcpy(&known, &bits, sizeof(known));
 
 		if (known.offset < file_offset || known.offset - file_offset >= n)
 			continue;
