@@ -79,9 +79,8 @@ static void tell_piece(struct start *start)
 
 	if (!start->piece->size)
 		return;
-	event = ring_reserve(start->thread, bytes);
+	event = record_begin(start->thread, bytes, 0);
 	if (event) {
-		record_header(&event->header, start->thread, 0);
 		event->size = start->piece->size;
 		event->reserved = 0;
 		memcpy(event->text, start->piece->text, start->piece->size);
@@ -193,11 +192,10 @@ static void tell_map(struct agent_thread *thread, const struct call_frame *frame
 		     const struct stat *status, const char *path, uint32_t path_bytes)
 {
 	uint32_t bytes = (uint32_t)((sizeof(struct event_map) + path_bytes + 7) & ~7u);
-	struct event_map *event = ring_reserve(thread, bytes);
+	struct event_map *event = record_begin(thread, bytes, 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->start = frame->ax;
 	event->end = (frame->ax + frame->si + AGENT_PAGE - 1) & ~(uint64_t)(AGENT_PAGE - 1);
 	event->file_offset = status ? frame->r9 : 0;
@@ -237,10 +235,9 @@ void mappings_mapped(struct agent_thread *thread, const struct call_frame *frame
 
 void mappings_changed(struct agent_thread *thread)
 {
-	struct arena_text *event = ring_reserve(thread, sizeof(*event));
+	struct arena_text *event = record_begin(thread, sizeof(*event), 0);
 
 	if (event) {
-		record_header(&event->header, thread, 0);
 		event->size = event->reserved = 0;
 		ring_commit(event, ARENA_MAPS, sizeof(*event));
 	}

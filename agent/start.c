@@ -200,10 +200,9 @@ static int tables_make(void)
 void agent_off(enum arena_off_reason reason, int error)
 {
 	struct agent_thread *thread = thread_current();
-	struct arena_off *event = thread ? ring_reserve(thread, sizeof(*event)) : NULL;
+	struct arena_off *event = thread ? record_begin(thread, sizeof(*event), 0) : NULL;
 
 	if (event) {
-		record_header(&event->header, thread, 0);
 		event->reason = reason;
 		event->error = error;
 		ring_commit(event, ARENA_OFF, sizeof(*event));
@@ -217,10 +216,9 @@ static void tell_exec(struct agent_thread *thread)
 	struct event_exec *event;
 
 	lifetime_tell_fds(thread);
-	event = ring_reserve(thread, sizeof(*event));
+	event = record_begin(thread, sizeof(*event), 0);
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->old_tid = thread->tid;
 	event->reserved = 0;
 	ring_commit(event, EVENT_EXEC, sizeof(*event));
@@ -228,11 +226,10 @@ static void tell_exec(struct agent_thread *thread)
 
 static void tell_ready(struct agent_thread *thread, int64_t patched)
 {
-	struct arena_number *event = ring_reserve(thread, sizeof(*event));
+	struct arena_number *event = record_begin(thread, sizeof(*event), 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->value = patched;
 	ring_commit(event, ARENA_READY, sizeof(*event));
 }
