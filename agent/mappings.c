@@ -1,6 +1,7 @@
 /* Owns what is told of mapped code, and which of it is patched. */
 #include "mappings.h"
 
+#include "event/libc_file.h"
 #include "maps.h"
 #include "system.h"
 #include "text.h"
@@ -23,31 +24,6 @@ static void renew_number(void)
 }
 
 /* ---- whose sites are patched ---- */
-
-static const char *name_of(const char *path)
-{
-	const char *name = path;
-
-	for (; *path; path++)
-		if (*path == '/')
-			name = path + 1;
-	return name;
-}
-
-/* glibc's files that make system calls for a program: libc.so.6, ld-linux-x86-64.so.2, and what
- * else they were called (libc-2.31.so, libpthread.so.0). */
-static bool is_glibc(const char *path)
-{
-	static const char *const names[] = {"libc.so.6", "libc-2.",         "ld-linux-x86-64",
-					    "ld-2.",     "libpthread.so.0", "libpthread-2.",
-					    NULL};
-	const char *name = name_of(path);
-
-	for (int i = 0; names[i]; i++)
-		if (text_begins(name, names[i]))
-			return true;
-	return false;
-}
 
 static const struct arena_file *known_file(uint64_t inode, uint32_t major, uint32_t minor)
 {
@@ -118,7 +94,7 @@ static bool start_line(void *context, const struct maps_line *line)
 	if (!line->executable)
 		return true;
 	add_line(start, line);
-	if (line->inode && is_glibc(line->path))
+	if (line->inode && is_libc_file(line->path))
 		patch_line(start, line);
 	return true;
 }
@@ -221,7 +197,7 @@ void mappings_mapped(struct agent_thread *thread, const struct call_frame *frame
 		return;
 	} else {
 		tell_map(thread, frame, &status, path, file_path((int)frame->r8, path));
-		if (is_glibc(path)) /* another one, of dlmopen's */
+		if (is_libc_file(path)) /* another one, of dlmopen's */
 			patch_mapping(frame->ax,
 				      (frame->ax + frame->si + AGENT_PAGE - 1) &
 					  ~(uint64_t)(AGENT_PAGE - 1),
