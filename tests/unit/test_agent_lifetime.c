@@ -4,6 +4,7 @@
  */
 #include "arena_harness.h"
 #include "base/array.h"
+#include "base/clock.h"
 #include "collect/agent/lifetimes.h"
 
 #include <signal.h>
@@ -177,15 +178,15 @@ static void expect(struct fixture *fixture, const char *wanted)
 /* Within a second, and not in less than so many milliseconds. */
 static void expect_later(struct fixture *fixture, const char *wanted, unsigned least_ms)
 {
-	uint64_t begin_ns = rings_clock();
+	uint64_t begin_ns = clock_now_ns();
 
 	while (strlen(fixture->log) < strlen(wanted)) {
-		assert_true(rings_clock() - begin_ns < PATIENCE_NS);
+		assert_true(clock_now_ns() - begin_ns < PATIENCE_NS);
 		look(fixture);
 		usleep(1000);
 	}
 	assert_string_equal(fixture->log, wanted);
-	assert_true(rings_clock() - begin_ns >= least_ms * 1000000ull);
+	assert_true(clock_now_ns() - begin_ns >= least_ms * 1000000ull);
 	*fixture->log = '\0';
 }
 
@@ -419,7 +420,7 @@ static void test_unseen(void **state)
 {
 	struct fixture *fixture = fixture_new(true);
 	struct producer parent = slot_of(fixture, 'a');
-	uint64_t begin_ns = rings_clock();
+	uint64_t begin_ns = clock_now_ns();
 
 	(void)state;
 	tell(&parent, ARENA_WILL_EXEC, process(fixture, 'a'), 8);
@@ -428,7 +429,7 @@ static void test_unseen(void **state)
 	expect(fixture, "");
 	tell(&parent, ARENA_WILL_EXEC, process(fixture, 'a'), 9);
 	while (!*fixture->log) {
-		assert_true(rings_clock() - begin_ns < 2ull * PATIENCE_NS);
+		assert_true(clock_now_ns() - begin_ns < 2ull * PATIENCE_NS);
 		look(fixture);
 		usleep(1000);
 	}

@@ -1,6 +1,7 @@
 /* collect/agent/rings, merge: what agents write comes in order, once, and harms nobody. */
 #include "arena_harness.h"
 #include "base/array.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -130,7 +131,7 @@ static void test_wraps(void **state)
 static void test_merge(void **state)
 {
 	struct fixture *fixture = fixture_new();
-	uint64_t now = rings_clock() - PATIENCE_NS, told = 0, last_ns = 0;
+	uint64_t now = clock_now_ns() - PATIENCE_NS, told = 0, last_ns = 0;
 	uint64_t last_of[SLOTS] = {0};
 
 	(void)state;
@@ -283,7 +284,7 @@ static void test_stuck(void **state)
 {
 	struct fixture *fixture = fixture_new();
 	struct producer one, other;
-	uint64_t begin_ns = rings_clock();
+	uint64_t begin_ns = clock_now_ns();
 
 	(void)state;
 	assert_true(producer_take(&one, fixture->arena, ME, ME));
@@ -291,7 +292,7 @@ static void test_stuck(void **state)
 	assert_non_null(producer_begin(&one, 64, 0));
 	producer_tell(&other, 1, 8, 0);
 	while (!pass(fixture))
-		assert_true(rings_clock() - begin_ns < PATIENCE_NS);
+		assert_true(clock_now_ns() - begin_ns < PATIENCE_NS);
 	assert_int_equal(fixture->seen.count, 1);
 	/* It has left: what it began will never be complete. */
 	producer_leave(&one);
@@ -463,10 +464,10 @@ static void test_images(void **state)
 
 static void wait_generation(struct fixture *fixture, uint64_t wanted)
 {
-	uint64_t begin_ns = rings_clock();
+	uint64_t begin_ns = clock_now_ns();
 
 	while (fixture->rings.generation < wanted) {
-		assert_true(rings_clock() - begin_ns < 10ull * PATIENCE_NS);
+		assert_true(clock_now_ns() - begin_ns < 10ull * PATIENCE_NS);
 		pass(fixture);
 		usleep(10000);
 	}
@@ -531,14 +532,14 @@ static void test_lies(void **state)
 		assert_true(producer_take(&bad, fixture->arena, ME + 1, ME + 1));
 		assert_true(producer_take(&good, fixture->arena, ME, ME));
 		for (int i = 0; i < 20; i++) {
-			uint64_t begin_ns = rings_clock();
+			uint64_t begin_ns = clock_now_ns();
 
 			producer_tell(&bad, 1000, random_next() % 600, 0);
 			spoil(random_next() % 3 ? bad.ring : (uint8_t *)bad.slot,
 			      random_next() % 3 ? 128 : sizeof(*bad.slot));
 			assert_true(producer_tell(&good, i + 1, 8, 0));
 			while (!pass(fixture))
-				assert_true(rings_clock() - begin_ns < PATIENCE_NS);
+				assert_true(clock_now_ns() - begin_ns < PATIENCE_NS);
 		}
 		for (uint64_t i = 0, value = 0; i < fixture->seen.count; i++)
 			if (fixture->seen.data[i].slot == 1)
@@ -553,7 +554,7 @@ static void test_lies(void **state)
 static void test_lies_meanwhile(void **state)
 {
 	struct fixture *fixture = fixture_new();
-	uint64_t until_ns = rings_clock() + PATIENCE_NS;
+	uint64_t until_ns = clock_now_ns() + PATIENCE_NS;
 	uint8_t *begin = (uint8_t *)fixture->arena + fixture->arena->slots_offset;
 	size_t bytes = fixture->arena->bytes - fixture->arena->slots_offset;
 	pid_t liar = fork();
@@ -564,7 +565,7 @@ static void test_lies_meanwhile(void **state)
 	if (liar == 0)
 		for (;;)
 			spoil(begin, bytes < 8192 || random_next() % 16 ? 8192 : bytes);
-	for (; rings_clock() < until_ns; passes++) {
+	for (; clock_now_ns() < until_ns; passes++) {
 		pass(fixture);
 		fixture->seen.count = 0;
 		for (uint32_t i = 0; i < SLOTS; i++)
@@ -586,7 +587,7 @@ static void test_future(void **state)
 
 	(void)state;
 	assert_true(producer_take(&producer, fixture->arena, ME, ME));
-	producer_tell(&producer, 1, 8, rings_clock() + 3600ull * PATIENCE_NS);
+	producer_tell(&producer, 1, 8, clock_now_ns() + 3600ull * PATIENCE_NS);
 	producer_tell(&producer, 2, 8, 0);
 	assert_true(pass(fixture));
 	assert_int_equal(fixture->seen.count, 0);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "collect/agent/arena.h"
 #include "collect/agent/inject.h"
 #include "collect/agent/lifetimes.h"
@@ -264,7 +265,7 @@ static uint64_t lost_records(const struct collector *collector)
 static void tell_losses(struct collector *collector)
 {
 	struct event_lost event = {
-	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = rings_clock()},
+	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = clock_now_ns()},
 	    .count = lost_records(collector) - collector->lost_told,
 	};
 
@@ -310,7 +311,7 @@ static int wait_ms(struct collector *collector, int ms)
 /* Waits for more, until a time. */
 static int wait_for_events(struct collector *collector, uint64_t until_ns)
 {
-	uint64_t now = rings_clock();
+	uint64_t now = clock_now_ns();
 	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
 	int most_ms = collector->busy ? NAP_MS : IDLE_MS;
 
@@ -328,7 +329,7 @@ static bool is_over(const struct collector *collector)
 static int agent_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		      struct error *error)
 {
-	uint64_t until_ns = rings_clock() + timeout_ms * 1000000ull;
+	uint64_t until_ns = clock_now_ns() + timeout_ms * 1000000ull;
 
 	collector->lifetimes.sink = sink;
 	collector->lifetimes.batch = 0;
@@ -347,7 +348,7 @@ static int agent_poll(struct collector *collector, int timeout_ms, const struct 
 			nanosleep(&(struct timespec){.tv_nsec = LIMITED_NAP_NS}, NULL);
 			continue;
 		}
-		if (rings_clock() >= until_ns)
+		if (clock_now_ns() >= until_ns)
 			return 0;
 		if (wait_for_events(collector, until_ns) < 0)
 			return -EINTR;

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +67,7 @@ void lifetimes_look(struct lifetimes *lifetimes)
 			continue;
 		if (process->pidfd < 0 || pidfd->revents) {
 			process->ended = true;
-			process->ended_ns = rings_clock();
+			process->ended_ns = clock_now_ns();
 		}
 		pidfd++;
 	}
@@ -113,7 +114,7 @@ void lifetimes_end(struct lifetimes *lifetimes, struct traced_process *process)
 	    .header = {.size = sizeof(event),
 		       .type = EVENT_EXIT,
 		       .flags = EVENT_EXIT_PROCESS,
-		       .time_ns = process->ended_ns ?: rings_clock(),
+		       .time_ns = process->ended_ns ?: clock_now_ns(),
 		       .pid = process->pid,
 		       .tid = process->pid},
 	};

@@ -2,6 +2,7 @@
 #include "collect/agent/lifetimes_private.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "os/procfs.h"
 
 #include <stdio.h>
@@ -63,7 +64,7 @@ void lifetimes_expect_exec(struct lifetimes *lifetimes, pid_t pid)
 {
 	struct traced_process *process = lifetimes_find(lifetimes, pid);
 
-	process->exec_ns = process->look_ns = rings_clock();
+	process->exec_ns = process->look_ns = clock_now_ns();
 	process->exec_tid = pid;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "collect/bpf/precedence.h"
 #include "collect/bpf/program.h"
 #include "collect/bpf/ring.h"
@@ -229,14 +230,6 @@ static void receive(struct collector *collector, const void *data, size_t bytes)
 	collector->batch++;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 static uint64_t lost_records(const struct collector *collector)
 {
 	return __atomic_load_n(&collector->program.counters->lost, __ATOMIC_RELAXED) +
@@ -246,7 +239,7 @@ static uint64_t lost_records(const struct collector *collector)
 static void tell_losses(struct collector *collector)
 {
 	struct event_lost event = {
-	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = now_ns()},
+	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = clock_now_ns()},
 	};
 
 	if (!collector->batch) /* there is time */
@@ -295,7 +288,7 @@ static int nap(const struct collector *collector)
 static int wait_for_events(struct collector *collector, uint64_t until_ns)
 {
 	struct pollfd ring = {collector->ring.fd, POLLIN, 0};
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
 
 	if (collector->busy) {
@@ -305,23 +298,23 @@ static int wait_for_events(struct collector *collector, uint64_t until_ns)
 	} else if (poll(&ring, 1, left_ms < IDLE_MS ? left_ms : IDLE_MS) < 0 && errno == EINTR) {
 		return -EINTR;
 	}
-	collector->rested_ns = now_ns();
+	collector->rested_ns = clock_now_ns();
 	return 0;
 }
 
 /* We go before everybody else, so we must not go on for ever, whatever the ring holds. */
 static void rest(struct collector *collector)
 {
-	if (now_ns() - collector->rested_ns < WORK_NS_MAX)
+	if (clock_now_ns() - collector->rested_ns < WORK_NS_MAX)
 		return;
 	nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
-	collector->rested_ns = now_ns();
+	collector->rested_ns = clock_now_ns();
 }
 
 static int bpf_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		    struct error *error)
 {
-	uint64_t until_ns = now_ns() + timeout_ms * 1000000ull;
+	uint64_t until_ns = clock_now_ns() + timeout_ms * 1000000ull;
 
 	collector->sink = sink;
 	collector->batch = 0;
@@ -340,7 +333,7 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 			return collector->batch;
 		if (over)
 			return -ECHILD;
-		if (now_ns() >= until_ns)
+		if (clock_now_ns() >= until_ns)
 			return 0;
 		if (wait_for_events(collector, until_ns) < 0)
 			return -EINTR;
