@@ -31,7 +31,8 @@ bool lifetimes_is_over(const struct traced_process *process)
 	return process->pidfd < 0 || poll(&pidfd, 1, 0) > 0;
 }
 
-struct pollfd *lifetimes_pidfds(struct lifetimes *lifetimes, nfds_t *n)
+/* What to poll for the ends of those that live. */
+static struct pollfd *pidfds_of(struct lifetimes *lifetimes, nfds_t *n)
 {
 	lifetimes->pidfds.count = 0;
 	map_each (entry, &lifetimes->processes) {
@@ -54,7 +55,7 @@ static void wait_child(struct lifetimes *lifetimes)
 void lifetimes_look(struct lifetimes *lifetimes)
 {
 	nfds_t n;
-	struct pollfd *pidfds = lifetimes_pidfds(lifetimes, &n), *pidfd = pidfds;
+	struct pollfd *pidfds = pidfds_of(lifetimes, &n), *pidfd = pidfds;
 
 	lifetimes->added = false;
 	if (n && poll(pidfds, n, 0) < 0)
