@@ -11,11 +11,11 @@
 #include "collect/agent/arena.h"
 #include "collect/agent/inject.h"
 #include "collect/agent/lifetimes.h"
+#include "collect/agent/preload.h"
 #include "collect/agent/program_file.h"
 #include "collect/known_stacks.h"
 #include "collect/maps.h"
 #include "collect/start.h"
-#include "event/first_library.h"
 
 #include <linux/futex.h>
 #include <signal.h>
@@ -83,16 +83,6 @@ static int agent_create(const struct collector_options *options, struct collecto
 	return 0;
 }
 
-/* What else the program is told to load. */
-static int check_preload(const char *list, struct error *error)
-{
-	if (!list || !first_library_is_in(list))
-		return 0;
-	return error_set(error, -ENOTSUP,
-			 "the agent cannot be loaded: AddressSanitizer's library in LD_PRELOAD "
-			 "must be the first one");
-}
-
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
 	enum program_way way;
@@ -100,7 +90,7 @@ static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
 	return program_file_way(program_path ?: exe, !program_path, &way, error)
-		   ?: check_preload(program_path ? getenv("LD_PRELOAD") : NULL, error);
+		   ?: preload_check(program_path ? getenv("LD_PRELOAD") : NULL, error);
 }
 
 /* ---- a running process ---- */
@@ -129,45 +119,6 @@ static int agent_attach(struct collector *collector, pid_t pid, const struct eve
 }
 
 /* ---- a program that we start ---- */
-
-static const char *variable_value(char *const *envp, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (; *envp; envp++)
-		if (!strncmp(*envp, name, length) && (*envp)[length] == '=')
-			return *envp + length + 1;
-	return NULL;
-}
-
-/* `envp` with the agent in it, LD_PRELOAD where it was; the two strings are the caller's too. An
- * empty LD_PRELOAD leaves a colon, so that the agent gives it back. */
-static char **environment_with(const struct agent_arena *memory, char *const *envp, char **preload)
-{
-	const char *old = variable_value(envp, "LD_PRELOAD");
-	size_t n = 0, used = 0;
-	bool placed = false;
-	char **out;
-
-	*preload = old ? xasprintf("LD_PRELOAD=%s:%s", memory->preload, old)
-		       : xasprintf("LD_PRELOAD=%s", memory->preload);
-	while (envp[n])
-		n++;
-	out = xcalloc(n + 3, sizeof(*out));
-	for (size_t i = 0; i < n; i++) {
-		bool is_preload = !strncmp(envp[i], "LD_PRELOAD=", 11);
-
-		if ((is_preload && placed) ||
-		    !strncmp(envp[i], ARENA_VARIABLE "=", sizeof(ARENA_VARIABLE)))
-			continue;
-		out[used++] = is_preload ? *preload : envp[i];
-		placed |= is_preload;
-	}
-	if (!placed)
-		out[used++] = *preload;
-	out[used] = (char *)memory->variable;
-	return out;
-}
 
 struct start {
 	struct collector *collector;
@@ -218,11 +169,11 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	struct spawn with_agent = *spawn;
 	enum program_way way;
 	int result = program_file_way(spawn->path, false, &way, error)
-			 ?: check_preload(variable_value(spawn->envp, "LD_PRELOAD"), error);
+			 ?: preload_check_environment(spawn->envp, error);
 
 	if (result)
 		return result;
-	environment = environment_with(&collector->memory, spawn->envp, &preload);
+	environment = preload_environment(&collector->memory, spawn->envp, &preload);
 	start.inject = way == PROGRAM_INJECT;
 	if (!start.inject)
 		with_agent.envp = environment;
