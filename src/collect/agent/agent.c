@@ -18,12 +18,10 @@
 #include "collect/start.h"
 
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,7 +136,7 @@ static int trace_child(void *context, pid_t pid, struct error *error)
 		if (!start->injection)
 			return error->code;
 	}
-	start->collector->lifetimes.child = pid;
+	start->collector->lifetimes.child.pid = pid;
 	lifetimes_add(&start->collector->lifetimes, pid);
 	return 0;
 }
@@ -156,8 +154,8 @@ static void finish_injection(struct start *start, bool started)
 	if (result >= 0)
 		array_push(&start->collector->injected, injected);
 	else if (started)
-		lifetimes_complain(&start->collector->lifetimes, start->collector->lifetimes.child,
-				   error.message);
+		lifetimes_complain(&start->collector->lifetimes,
+				   start->collector->lifetimes.child.pid, error.message);
 }
 
 static int agent_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
@@ -180,7 +178,7 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	result = start_program(&with_agent, trace_child, &start, pid, error);
 	finish_injection(&start, !result);
 	if (result)
-		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child);
+		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child.pid);
 	else
 		lifetimes_expect_exec(&collector->lifetimes, *pid);
 	return result;
@@ -188,22 +186,14 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 
 static bool agent_child_ended(const struct collector *collector, int *wait_status)
 {
-	if (!collector->lifetimes.child_waited)
-		return false;
-	*wait_status = collector->lifetimes.child_status;
-	return true;
+	return started_child_ended(&collector->lifetimes.child, wait_status);
 }
 
 /* Nobody else is held: agents record on their own. */
 static bool agent_child_stopped(const struct collector *collector, bool *all)
 {
-	const struct lifetimes *lifetimes = &collector->lifetimes;
-	siginfo_t info = {0};
-
 	*all = true;
-	return lifetimes->child && !lifetimes->child_waited &&
-	       waitid(P_PID, lifetimes->child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid;
+	return started_child_stopped(&collector->lifetimes.child);
 }
 
 /* ---- events ---- */
@@ -274,7 +264,7 @@ static bool is_over(const struct collector *collector)
 {
 	const struct lifetimes *lifetimes = &collector->lifetimes;
 
-	return !lifetimes_go_on(lifetimes) && (!lifetimes->child || lifetimes->child_waited);
+	return !lifetimes_go_on(lifetimes) && (!lifetimes->child.pid || lifetimes->child.waited);
 }
 
 static int agent_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 
 /* linux/pidfd.h, kernel 6.13; the exit status since 6.15. */
 struct pidfd_facts {
@@ -45,13 +44,6 @@ static struct pollfd *pidfds_of(struct lifetimes *lifetimes, nfds_t *n)
 	return lifetimes->pidfds.data;
 }
 
-static void wait_child(struct lifetimes *lifetimes)
-{
-	if (lifetimes->child && !lifetimes->child_waited &&
-	    waitpid(lifetimes->child, &lifetimes->child_status, WNOHANG) == lifetimes->child)
-		lifetimes->child_waited = true;
-}
-
 void lifetimes_look(struct lifetimes *lifetimes)
 {
 	nfds_t n;
@@ -72,7 +64,7 @@ void lifetimes_look(struct lifetimes *lifetimes)
 		}
 		pidfd++;
 	}
-	wait_child(lifetimes);
+	started_child_look(&lifetimes->child);
 }
 
 /* The status of a zombie: the last number of /proc/PID/stat (proc(5)). */
@@ -99,8 +91,8 @@ static int exit_status(const struct lifetimes *lifetimes, const struct traced_pr
 	struct pidfd_facts facts = {.mask = PIDFD_FACTS_EXIT};
 	int status;
 
-	if (process->pid == lifetimes->child && lifetimes->child_waited)
-		return lifetimes->child_status;
+	if (process->pid == lifetimes->child.pid && lifetimes->child.waited)
+		return lifetimes->child.status;
 	if (process->pidfd >= 0 && ioctl(process->pidfd, PIDFD_GET_FACTS, &facts) == 0 &&
 	    facts.mask & PIDFD_FACTS_EXIT)
 		return facts.exit_code;
@@ -120,7 +112,7 @@ void lifetimes_end(struct lifetimes *lifetimes, struct traced_process *process)
 		       .tid = process->pid},
 	};
 
-	wait_child(lifetimes);
+	started_child_look(&lifetimes->child);
 	if (process->exec_ns)
 		lifetimes_unseen(lifetimes, process, true);
 	if (process->exit_tid) {

@@ -69,8 +69,8 @@ void lifetimes_forget(struct lifetimes *lifetimes, pid_t pid)
 {
 	struct traced_process *process = lifetimes_find(lifetimes, pid);
 
-	if (lifetimes->child == pid)
-		lifetimes->child = 0;
+	if (lifetimes->child.pid == pid)
+		lifetimes->child.pid = 0;
 	if (!process)
 		return;
 	map_remove(&lifetimes->processes, pid);

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "collect/agent/rings.h"
 #include "collect/collector.h"
+#include "collect/start.h"
 
 #include <poll.h>
 
@@ -58,10 +59,8 @@ struct lifetimes {
 	ARRAY(struct stranger) strangers;
 	ARRAY(struct pollfd) pidfds; /* of those that live, made anew by lifetimes_look() */
 	bool added;                  /* a process, since lifetimes_look() */
-	pid_t child;                 /* the one that we started, 0: none; not waited for */
-	bool child_waited;
-	int child_status;
-	char complaint[160]; /* why the last process is not recorded; "": none */
+	struct started_child child;  /* the one that we started */
+	char complaint[160];         /* why the last process is not recorded; "": none */
 	uint64_t events, lost;
 	unsigned batch; /* events handed over since the caller made it 0 */
 	const struct event_sink *sink;

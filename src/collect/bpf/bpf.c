@@ -18,10 +18,8 @@
 
 #include <bpf/bpf.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 
 enum {
@@ -45,9 +43,7 @@ struct collector {
 	uint64_t lost_told;
 	uint64_t missed;    /* program_missed() when there was time to ask */
 	uint64_t maps_lost; /* mappings of processes that have ended since */
-	pid_t child;        /* started by spawn and not waited for yet; 0: none */
-	int child_status;
-	bool child_waited;
+	struct started_child child;
 	bool attached; /* something was attached or spawned */
 	bool detached;
 	const struct event_sink *sink; /* of the poll that is under way */
@@ -127,37 +123,23 @@ static int trace_child(void *context, pid_t pid, struct error *error)
 static int bpf_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
 		     struct error *error)
 {
-	int result = start_program(spawn, trace_child, collector, &collector->child, error);
+	int result = start_program(spawn, trace_child, collector, &collector->child.pid, error);
 
-	*pid = collector->child;
+	*pid = collector->child.pid;
 	precedence_take(&collector->precedence);
 	return result;
 }
 
-static void wait_child(struct collector *collector)
-{
-	if (collector->child && !collector->child_waited &&
-	    waitpid(collector->child, &collector->child_status, WNOHANG) == collector->child)
-		collector->child_waited = true;
-}
-
 static bool bpf_child_ended(const struct collector *collector, int *wait_status)
 {
-	if (!collector->child_waited)
-		return false;
-	*wait_status = collector->child_status;
-	return true;
+	return started_child_ended(&collector->child, wait_status);
 }
 
 /* Nobody else is held: the kernel records on its own. */
 static bool bpf_child_stopped(const struct collector *collector, bool *all)
 {
-	siginfo_t info = {0};
-
 	*all = true;
-	return collector->child && !collector->child_waited &&
-	       waitid(P_PID, collector->child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid;
+	return started_child_stopped(&collector->child);
 }
 
 static bool nothing_traced(const struct collector *collector)
@@ -325,8 +307,9 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 		bool over;
 
 		/* Who asks first and drains then misses nothing. */
-		wait_child(collector);
-		over = nothing_traced(collector) && (!collector->child || collector->child_waited);
+		started_child_look(&collector->child);
+		over =
+		    nothing_traced(collector) && (!collector->child.pid || collector->child.waited);
 		drain(collector);
 		collector->busy = collector->batch && collector->batch < BATCH_MAX;
 		if (collector->batch)
