@@ -153,6 +153,8 @@ uint64_t clock_now(void); /* CLOCK_MONOTONIC in ns, or ticks: arena.in_ticks */
 int (*vdso_find_clock(uint64_t base))(int clock, int64_t out[2]);
 /* header but for size and type: flags, who, and the time where ring_reserve() has left none. */
 void record_header(struct event_header *header, const struct agent_thread *thread, uint16_t flags);
+/* ring_reserve(), and the header of what comes there but for size and type. */
+void *record_begin(struct agent_thread *thread, uint32_t bytes, uint16_t flags);
 /* An EVENT_SYSCALL, with its EVENT_DATA before it; `with_stack` as the plan says. */
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
 		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack);
@@ -176,8 +178,6 @@ bool lifetime_forked(void);
 void lifetime_tell_fds(struct agent_thread *thread);
 
 /* ---- start.c ---- */
-
-void agent_off(enum arena_off_reason reason, int error);
 
 /*
  * For a tracer that has copied the agent's image into a process whose threads all stand still: one

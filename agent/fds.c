@@ -61,11 +61,11 @@ static void note_entries(struct bitmap *bitmap, const uint8_t *list, int64_t byt
 static void tell(struct agent_thread *thread, const struct bitmap *bitmap)
 {
 	uint32_t size = (uint32_t)(bitmap->words_n * 8);
-	struct event_data *event = ring_reserve(thread, (uint32_t)sizeof(*event) + size);
+	struct event_data *event =
+	    record_begin(thread, (uint32_t)sizeof(*event) + size, bitmap->cut ? EVENT_DATA_CUT : 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, bitmap->cut ? EVENT_DATA_CUT : 0);
 	event->kind = EVENT_DATA_FDS;
 	event->size = size;
 	memcpy(event->bytes, bitmap->words, size);

@@ -17,11 +17,10 @@
 
 static void tell_fork(struct agent_thread *thread, int32_t child, uint64_t flags)
 {
-	struct event_fork *event = ring_reserve(thread, sizeof(*event));
+	struct event_fork *event = record_begin(thread, sizeof(*event), 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	if (flags & CLONE_THREAD)
 		event->header.flags |= EVENT_FORK_THREAD;
 	if (flags & CLONE_FILES)
@@ -86,10 +85,12 @@ static void thread_begins(uint64_t sp)
 	if (!thread || !agent.own_tables)
 		return;
 	parent = thread_that_starts(sp);
-	event = parent ? ring_reserve(thread, sizeof(*event)) : NULL;
+	if (!parent)
+		return;
+	event = record_begin(thread, sizeof(*event),
+			     EVENT_FORK_THREAD | EVENT_FORK_FILES | EVENT_FORK_VM);
 	if (!event)
 		return;
-	record_header(&event->header, thread, EVENT_FORK_THREAD | EVENT_FORK_FILES | EVENT_FORK_VM);
 	event->header.tid = parent;
 	event->child_pid = thread->pid;
 	event->child_tid = thread->tid;
@@ -218,21 +219,19 @@ bool lifetime_forked(void)
 
 static void tell_short(struct agent_thread *thread, uint32_t type)
 {
-	struct event_header *event = ring_reserve(thread, sizeof(*event));
+	struct event_header *event = record_begin(thread, sizeof(*event), 0);
 
 	if (!event)
 		return;
-	record_header(event, thread, 0);
 	ring_commit(event, type, sizeof(*event));
 }
 
 static void tell_thread_exit(struct agent_thread *thread)
 {
-	struct event_exit *event = ring_reserve(thread, sizeof(*event));
+	struct event_exit *event = record_begin(thread, sizeof(*event), 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->status = 0;
 	event->reserved = 0;
 	ring_commit(event, EVENT_EXIT, sizeof(*event));
@@ -245,10 +244,9 @@ static void tell_exit(struct agent_thread *thread, uint64_t status)
 
 	if (!thread->vforked && thread->own_pid == agent.pid)
 		lifetime_tell_fds(thread);
-	event = ring_reserve(thread, sizeof(*event));
+	event = record_begin(thread, sizeof(*event), 0);
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->value = (int64_t)(status & 0xff) << 8;
 	ring_commit(event, ARENA_WILL_EXIT, sizeof(*event));
 	ring_wake_collector();

@@ -1,6 +1,7 @@
 /* Owns what is told of mapped code, and which of it is patched. */
 #include "mappings.h"
 
+#include "event/libc_file.h"
 #include "maps.h"
 #include "system.h"
 #include "text.h"
@@ -23,31 +24,6 @@ static void renew_number(void)
 }
 
 /* ---- whose sites are patched ---- */
-
-static const char *name_of(const char *path)
-{
-	const char *name = path;
-
-	for (; *path; path++)
-		if (*path == '/')
-			name = path + 1;
-	return name;
-}
-
-/* glibc's files that make system calls for a program: libc.so.6, ld-linux-x86-64.so.2, and what
- * else they were called (libc-2.31.so, libpthread.so.0). */
-static bool is_glibc(const char *path)
-{
-	static const char *const names[] = {"libc.so.6", "libc-2.",         "ld-linux-x86-64",
-					    "ld-2.",     "libpthread.so.0", "libpthread-2.",
-					    NULL};
-	const char *name = name_of(path);
-
-	for (int i = 0; names[i]; i++)
-		if (text_begins(name, names[i]))
-			return true;
-	return false;
-}
 
 static const struct arena_file *known_file(uint64_t inode, uint32_t major, uint32_t minor)
 {
@@ -79,9 +55,8 @@ static void tell_piece(struct start *start)
 
 	if (!start->piece->size)
 		return;
-	event = ring_reserve(start->thread, bytes);
+	event = record_begin(start->thread, bytes, 0);
 	if (event) {
-		record_header(&event->header, start->thread, 0);
 		event->size = start->piece->size;
 		event->reserved = 0;
 		memcpy(event->text, start->piece->text, start->piece->size);
@@ -119,7 +94,7 @@ static bool start_line(void *context, const struct maps_line *line)
 	if (!line->executable)
 		return true;
 	add_line(start, line);
-	if (line->inode && is_glibc(line->path))
+	if (line->inode && is_libc_file(line->path))
 		patch_line(start, line);
 	return true;
 }
@@ -193,11 +168,10 @@ static void tell_map(struct agent_thread *thread, const struct call_frame *frame
 		     const struct stat *status, const char *path, uint32_t path_bytes)
 {
 	uint32_t bytes = (uint32_t)((sizeof(struct event_map) + path_bytes + 7) & ~7u);
-	struct event_map *event = ring_reserve(thread, bytes);
+	struct event_map *event = record_begin(thread, bytes, 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->start = frame->ax;
 	event->end = (frame->ax + frame->si + AGENT_PAGE - 1) & ~(uint64_t)(AGENT_PAGE - 1);
 	event->file_offset = status ? frame->r9 : 0;
@@ -223,7 +197,7 @@ void mappings_mapped(struct agent_thread *thread, const struct call_frame *frame
 		return;
 	} else {
 		tell_map(thread, frame, &status, path, file_path((int)frame->r8, path));
-		if (is_glibc(path)) /* another one, of dlmopen's */
+		if (is_libc_file(path)) /* another one, of dlmopen's */
 			patch_mapping(frame->ax,
 				      (frame->ax + frame->si + AGENT_PAGE - 1) &
 					  ~(uint64_t)(AGENT_PAGE - 1),
@@ -237,10 +211,9 @@ void mappings_mapped(struct agent_thread *thread, const struct call_frame *frame
 
 void mappings_changed(struct agent_thread *thread)
 {
-	struct arena_text *event = ring_reserve(thread, sizeof(*event));
+	struct arena_text *event = record_begin(thread, sizeof(*event), 0);
 
 	if (event) {
-		record_header(&event->header, thread, 0);
 		event->size = event->reserved = 0;
 		ring_commit(event, ARENA_MAPS, sizeof(*event));
 	}

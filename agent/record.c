@@ -36,6 +36,15 @@ void record_header(struct event_header *header, const struct agent_thread *threa
 		header->time_ns = clock_now();
 }
 
+void *record_begin(struct agent_thread *thread, uint32_t bytes, uint16_t flags)
+{
+	struct event_header *header = ring_reserve(thread, bytes);
+
+	if (header)
+		record_header(header, thread, flags);
+	return header;
+}
+
 static uint64_t argument(const struct call_frame *frame, uint8_t index)
 {
 	switch (index) {

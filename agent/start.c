@@ -197,13 +197,12 @@ static int tables_make(void)
 
 /* ---- begin and end ---- */
 
-void agent_off(enum arena_off_reason reason, int error)
+static void turn_off(enum arena_off_reason reason, int error)
 {
 	struct agent_thread *thread = thread_current();
-	struct arena_off *event = thread ? ring_reserve(thread, sizeof(*event)) : NULL;
+	struct arena_off *event = thread ? record_begin(thread, sizeof(*event), 0) : NULL;
 
 	if (event) {
-		record_header(&event->header, thread, 0);
 		event->reason = reason;
 		event->error = error;
 		ring_commit(event, ARENA_OFF, sizeof(*event));
@@ -217,10 +216,9 @@ static void tell_exec(struct agent_thread *thread)
 	struct event_exec *event;
 
 	lifetime_tell_fds(thread);
-	event = ring_reserve(thread, sizeof(*event));
+	event = record_begin(thread, sizeof(*event), 0);
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->old_tid = thread->tid;
 	event->reserved = 0;
 	ring_commit(event, EVENT_EXEC, sizeof(*event));
@@ -228,11 +226,10 @@ static void tell_exec(struct agent_thread *thread)
 
 static void tell_ready(struct agent_thread *thread, int64_t patched)
 {
-	struct arena_number *event = ring_reserve(thread, sizeof(*event));
+	struct arena_number *event = record_begin(thread, sizeof(*event), 0);
 
 	if (!event)
 		return;
-	record_header(&event->header, thread, 0);
 	event->value = patched;
 	ring_commit(event, ARENA_READY, sizeof(*event));
 }
@@ -261,7 +258,7 @@ static int64_t begin(const char *variable, struct process_facts facts, bool fres
 		tell_exec(thread);
 	result = mappings_start(fresh ? thread : NULL, facts.entry, &reason);
 	if (result <= 0) {
-		agent_off(reason, (int)result);
+		turn_off(reason, (int)result);
 		return result ?: -ENOEXEC;
 	}
 	tell_ready(thread, result);

@@ -1,6 +1,7 @@
 /* htrace attach: a running process, until a time or a signal; it runs on. */
 #include "cli/commands.h"
 
+#include "base/clock.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "session/session.h"
@@ -23,13 +24,12 @@ static void say_begin(const struct options *options, const struct session *sessi
 /* Until the time is over, a signal came, or nothing is left to trace. */
 static void trace(const struct options *options, struct session *session)
 {
-	uint64_t until =
-	    options->duration_ns ? session_now_ns() + options->duration_ns : UINT64_MAX;
+	uint64_t until = options->duration_ns ? clock_now_ns() + options->duration_ns : UINT64_MAX;
 	struct error error = {0};
 	bool from_terminal;
 
 	while (!signals_next(&from_terminal)) {
-		uint64_t now = session_now_ns();
+		uint64_t now = clock_now_ns();
 		int result;
 
 		if (now >= until)

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "session/session.h"
@@ -109,7 +110,7 @@ static bool pass_on_signals(const struct session *session)
 /* Says once why htrace is still here; `since_ns` is when it was first seen to have to. */
 static void say_waiting(const struct session *session, uint64_t *since_ns)
 {
-	uint64_t now_ns = session_now_ns();
+	uint64_t now_ns = clock_now_ns();
 	int status;
 
 	if (*since_ns == UINT64_MAX || !session_child_ended(session, &status))
@@ -154,17 +155,17 @@ static void follow_stop(const struct session *session, struct stop *stop)
 		*stop = (struct stop){0};
 	} else if (!signals_stop_asked()) {
 		/* The program did not get the SIGCONT that we got. */
-		if (session_now_ns() - stop->continued_ns < CONTINUE_WAIT_NS)
+		if (clock_now_ns() - stop->continued_ns < CONTINUE_WAIT_NS)
 			return;
 		kill(session_child(session), SIGCONT);
 		*stop = (struct stop){0};
 	} else {
 		if (!stop->seen_ns)
-			stop->seen_ns = session_now_ns();
-		if (!all && session_now_ns() - stop->seen_ns < STOP_WAIT_NS)
+			stop->seen_ns = clock_now_ns();
+		if (!all && clock_now_ns() - stop->seen_ns < STOP_WAIT_NS)
 			return;
 		signals_stop();
-		*stop = (struct stop){.continued_ns = session_now_ns()};
+		*stop = (struct stop){.continued_ns = clock_now_ns()};
 	}
 }
 

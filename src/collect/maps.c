@@ -3,12 +3,12 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "os/procfs.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 struct maps_job {
 	const struct event_sink *sink;
@@ -80,12 +80,10 @@ int maps_hand_over(pid_t pid, const struct event_sink *sink, struct error *error
 	    .sink = sink,
 	    .pid = pid,
 	};
-	struct timespec now;
 	struct stat status;
 	char path[64];
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	job.time_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
+	job.time_ns = clock_now_ns();
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	if (stat(path, &status) == 0)
 		job.exe_inode = status.st_ino;

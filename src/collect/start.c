@@ -1,9 +1,10 @@
-/* Owns the handshake between the parent and the child that is about to exec. */
+/* Owns the handshake between the parent and the child that is about to exec, and how it ends. */
 #include "collect/start.h"
 
 #include "base/cleanup.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -72,4 +73,27 @@ int start_program(const struct spawn *spawn,
 	else
 		*pid = child;
 	return result;
+}
+
+void started_child_look(struct started_child *child)
+{
+	if (child->pid && !child->waited &&
+	    waitpid(child->pid, &child->status, WNOHANG) == child->pid)
+		child->waited = true;
+}
+
+bool started_child_ended(const struct started_child *child, int *wait_status)
+{
+	if (!child->waited)
+		return false;
+	*wait_status = child->status;
+	return true;
+}
+
+bool started_child_stopped(const struct started_child *child)
+{
+	siginfo_t info = {0};
+
+	return child->pid && !child->waited &&
+	       waitid(P_PID, child->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
 }

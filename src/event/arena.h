@@ -69,7 +69,7 @@ struct arena_site {
 /* The sites of a file, found once for all processes that map it. The collector writes it. */
 struct arena_file {
 	uint64_t inode;
-	uint64_t bytes; /* of the file: with the inode and the time, its identity */
+	uint64_t bytes; /* of the file; with the time, how the collector sees that it changed */
 	int64_t modified_ns;
 	uint32_t device_major, device_minor;
 	uint32_t ready; /* 1, written last */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "os/procfs.h"
 
 #include <fcntl.h>
@@ -73,20 +74,20 @@ static void drain(struct session *session, uint64_t until_ns)
 void session_reconcile_process(struct session *session, pid_t pid)
 {
 	for (int i = 0; i < ATTEMPTS_MAX; i++) {
-		uint64_t begin = session_now_ns();
+		uint64_t begin = clock_now_ns();
 		struct observation seen;
 		uint32_t differences;
 
 		if (session_observe(pid, &seen) < 0)
 			return;
-		drain(session, session_now_ns());
+		drain(session, clock_now_ns());
 		/* The numbers of a process that ended meanwhile are as its exit told. */
 		if (!map_get(&session->targets, pid)) {
 			session_observation_fini(&seen);
 			return;
 		}
 		differences = model_observe(session->model, pid, seen.handles.data,
-					    seen.handles.count, begin, session_now_ns());
+					    seen.handles.count, begin, clock_now_ns());
 		session_observation_fini(&seen);
 		if (!differences)
 			return;
@@ -98,7 +99,7 @@ void session_name_received(struct session *session)
 {
 	ARRAY(pid_t) pids = {0};
 
-	if (session_now_ns() < session->look_after_ns)
+	if (clock_now_ns() < session->look_after_ns)
 		return;
 	session->has_nameless = false;
 	map_each (entry, &session->targets) {
@@ -111,7 +112,7 @@ void session_name_received(struct session *session)
 	array_each (pid, &pids)
 		session_reconcile_process(session, *pid);
 	array_fini(&pids);
-	session->look_after_ns = session_now_ns() + LOOK_PAUSE_NS;
+	session->look_after_ns = clock_now_ns() + LOOK_PAUSE_NS;
 }
 
 void session_reconcile(struct session *session)

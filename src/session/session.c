@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "model/fd_syscalls.h"
 #include "os/procfs.h"
 
@@ -13,14 +14,6 @@
 #include <unistd.h>
 
 enum { OUTLIVE_STEP_MS = 1000 };
-
-uint64_t session_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 /* In the order in which "auto" tries them. */
 static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_agent,
@@ -225,7 +218,7 @@ int session_attach(struct session *session, pid_t pid, struct error *error)
 	target->pid = pid;
 	target->space = address_space_new();
 	map_put_pointer(&session->targets, pid, target);
-	model_attach(session->model, pid, status.ppid, session_now_ns());
+	model_attach(session->model, pid, status.ppid, clock_now_ns());
 	result = session->ops->attach(session->collector, pid, &sink, error);
 	if (result)
 		return result;
@@ -265,10 +258,10 @@ int session_step(struct session *session, int timeout_ms, struct error *error)
 	/* After a loss the tables are mended at once, for numbers are reused soon; under a steady
 	 * loss not more often than pays. */
 	if (session->lost != session->lost_mended && !session->over &&
-	    session_now_ns() >= session->mend_after_ns) {
+	    clock_now_ns() >= session->mend_after_ns) {
 		session->lost_mended = session->lost;
 		session_reconcile(session);
-		session->mend_after_ns = session_now_ns() + 1000000000ull;
+		session->mend_after_ns = clock_now_ns() + 1000000000ull;
 	}
 	return result;
 }
@@ -295,7 +288,7 @@ bool session_child_stopped(const struct session *session, bool *all)
 
 void session_snapshot(struct session *session)
 {
-	session->snapshot.time_ns = session_now_ns();
+	session->snapshot.time_ns = clock_now_ns();
 }
 
 void session_stop(struct session *session)
@@ -339,7 +332,7 @@ void session_report(struct session *session, struct report *out,
 	    .stacks = session->stacks,
 	    .history = session->history,
 	    .symbolizer = session->symbolizer,
-	    .now_ns = session_now_ns(),
+	    .now_ns = clock_now_ns(),
 	    .lost_events = session->lost,
 	    .foreign_processes = session->foreign_processes,
 	    .unseen_processes = session->unseen_processes,

@@ -30,9 +30,6 @@ struct session_options {
 
 struct session;
 
-/* The time as events have it: CLOCK_MONOTONIC. */
-uint64_t session_now_ns(void);
-
 /* Chooses the collector and sets it up; nothing is traced yet. */
 int session_new(const struct session_options *options, struct session **out, struct error *error);
 void session_free(struct session *session); /* targets run on */

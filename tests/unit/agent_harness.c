@@ -85,6 +85,18 @@ void harness_end(void)
 	munmap(memory, memory_bytes);
 }
 
+int harness_setup(void **state)
+{
+	harness_start(4, HARNESS_RING_BYTES);
+	return 0;
+}
+
+int harness_teardown(void **state)
+{
+	harness_end();
+	return 0;
+}
+
 struct arena_slot *harness_slot(int32_t tid)
 {
 	for (uint32_t i = 0; i < agent.slots_n; i++)

@@ -21,6 +21,12 @@
 void harness_start(uint32_t slots_n, uint32_t ring_bytes);
 void harness_end(void);
 
+enum { HARNESS_RING_BYTES = 1 << 20 };
+
+/* The same for a test that needs nothing of its own: 4 slots of HARNESS_RING_BYTES. */
+int harness_setup(void **state);
+int harness_teardown(void **state);
+
 /* What lifetime_forked() returns and how often it was called. */
 extern bool harness_forked_returns;
 extern unsigned harness_forked;

@@ -6,6 +6,7 @@
 #define HTRACE_TESTS_ARENA_HARNESS_H
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "collect/agent/rings.h"
 
 #include <inttypes.h>
@@ -116,7 +117,7 @@ static inline void *producer_begin(struct producer *producer, uint32_t bytes, ui
 
 	if (!header)
 		return NULL;
-	header->time_ns = time_ns ?: rings_clock();
+	header->time_ns = time_ns ?: clock_now_ns();
 	header->pid = producer->slot->pid;
 	header->tid = producer->slot->tid;
 	return header;

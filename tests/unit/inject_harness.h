@@ -4,6 +4,7 @@
 #define HTRACE_TESTS_INJECT_HARNESS_H
 
 #include "inject_target.h"
+#include "process_state.h"
 
 #include "collect/agent/inject.h"
 #include "collect/agent/inject_parts.h"
@@ -39,14 +40,6 @@ struct target {
 	int fd;
 	pid_t pid;
 };
-
-static inline int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
-}
 
 #define wait_for(condition)                                                                        \
 	do {                                                                                       \
@@ -177,20 +170,6 @@ static inline int count_images(pid_t pid)
 
 	procfs_maps(pid, count_image, &count, NULL);
 	return count;
-}
-
-static inline char state_of(pid_t tid)
-{
-	char path[64], line[128], found = '?';
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		sscanf(line, "State: %c", &found);
-	fclose(file);
-	return found;
 }
 
 static inline unsigned random_seed(void)

@@ -5,6 +5,8 @@
 #ifndef HTRACE_TESTS_PTRACE_HARNESS_H
 #define HTRACE_TESTS_PTRACE_HARNESS_H
 
+#include "process_state.h"
+
 #include "base/alloc.h"
 #include "base/array.h"
 #include "collect/collector.h"
@@ -112,14 +114,6 @@ static inline void fixture_free(struct fixture *fixture)
 		free(*event);
 	array_fini(&fixture->log.events);
 	free(fixture);
-}
-
-static inline int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
 }
 
 static inline int fixture_poll(struct fixture *fixture, int timeout_ms)

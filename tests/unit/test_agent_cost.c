@@ -1,31 +1,12 @@
 /* What a record of the agent costs the thread that makes it; printed, for machines differ. */
 #include "agent_harness.h"
 
+#include "base/clock.h"
+
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { RING_BYTES = 1 << 20, ROUNDS = 200, RECORDS = 100, WORDS = 25 };
-
-static int start(void **state)
-{
-	harness_start(4, RING_BYTES);
-	return 0;
-}
-
-static int end(void **state)
-{
-	harness_end();
-	return 0;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+enum { ROUNDS = 200, RECORDS = 100, WORDS = 25 };
 
 /* A footprint of words that stand at `sp`, over as many bytes as 20 frames have: whatever a
  * sanitizer has put between our variables. */
@@ -56,7 +37,7 @@ static void measure(const char *what, uint32_t number, int64_t result, struct ca
 	uint64_t least = UINT64_MAX;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		uint64_t begin = now_ns(), taken;
+		uint64_t begin = clock_now_ns(), taken;
 		const struct event_header *header;
 		unsigned told = 0;
 
@@ -67,7 +48,7 @@ static void measure(const char *what, uint32_t number, int64_t result, struct ca
 			else
 				agent_after(frame, number, ip, sp);
 		}
-		taken = now_ns() - begin;
+		taken = clock_now_ns() - begin;
 		least = taken < least ? taken : least;
 		while ((header = harness_next(slot))) {
 			assert_true(header->type == EVENT_DATA || header->size == bytes);
@@ -149,8 +130,8 @@ static void test_stack(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(test_cost, start, end),
-	    cmocka_unit_test_setup_teardown(test_stack, start, end),
+	    cmocka_unit_test_setup_teardown(test_cost, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_stack, harness_setup, harness_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* agent/hook, record, data: which calls make a record, and what is in it. */
 #include "agent_harness.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -8,40 +10,19 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { RING_BYTES = 1 << 20, PATH_MOST = 511 };
-
-static int start(void **state)
-{
-	harness_start(4, RING_BYTES);
-	return 0;
-}
-
-static int end(void **state)
-{
-	harness_end();
-	return 0;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+enum { PATH_MOST = 511 };
 
 static void test_enter(void **state)
 {
 	const uint64_t args[6] = {5, 11, 12, 13, 14, 15};
-	uint64_t before = now_ns();
+	uint64_t before = clock_now_ns();
 	const struct event_syscall *event;
 
 	harness_before_call(__NR_close, args);
 	event = harness_take(EVENT_SYSCALL);
-	assert_in_range(event->header.time_ns, before, now_ns());
+	assert_in_range(event->header.time_ns, before, clock_now_ns());
 	assert_int_equal(event->number, __NR_close);
 	assert_int_equal(event->phase, EVENT_ENTER);
 	assert_int_equal(event->result, 0);
@@ -364,15 +345,15 @@ static void test_control_vector(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(test_enter, start, end),
-	    cmocka_unit_test_setup_teardown(test_leave, start, end),
-	    cmocka_unit_test_setup_teardown(test_guards, start, end),
-	    cmocka_unit_test_setup_teardown(test_ebadf, start, end),
-	    cmocka_unit_test_setup_teardown(test_off, start, end),
-	    cmocka_unit_test_setup_teardown(test_out, start, end),
-	    cmocka_unit_test_setup_teardown(test_paths, start, end),
-	    cmocka_unit_test_setup_teardown(test_control, start, end),
-	    cmocka_unit_test_setup_teardown(test_control_vector, start, end),
+	    cmocka_unit_test_setup_teardown(test_enter, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_leave, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_guards, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_ebadf, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_off, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_out, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_paths, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_control, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_control_vector, harness_setup, harness_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

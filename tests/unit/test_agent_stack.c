@@ -11,25 +11,12 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { RING_BYTES = 1 << 20, STACK_BYTES = 64 * 1024 };
+enum { STACK_BYTES = 64 * 1024 };
 
 static const uint64_t close_args[6] = {5};
-
-static int start(void **state)
-{
-	harness_start(4, RING_BYTES);
-	return 0;
-}
-
-static int end(void **state)
-{
-	harness_end();
-	return 0;
-}
 
 static const struct event_syscall *close_event(void)
 {
@@ -380,13 +367,13 @@ static void test_hostile_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(test_main_stack, start, end),
-	    cmocka_unit_test_setup_teardown(test_growth, start, end),
-	    cmocka_unit_test_setup_teardown(test_pthread, start, end),
-	    cmocka_unit_test_setup_teardown(test_coroutine, start, end),
-	    cmocka_unit_test_setup_teardown(test_sigaltstack, start, end),
-	    cmocka_unit_test_setup_teardown(test_known, start, end),
-	    cmocka_unit_test_setup_teardown(test_hostile_known, start, end),
+	    cmocka_unit_test_setup_teardown(test_main_stack, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_growth, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_pthread, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_coroutine, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_sigaltstack, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_known, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_hostile_known, harness_setup, harness_teardown),
 	};
 	unsigned seed = (unsigned)time(NULL);
 

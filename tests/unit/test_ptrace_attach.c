@@ -280,20 +280,6 @@ static void test_blocked_call(void **state)
 	target_end(shared, pid);
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], line[128], found = '?';
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		sscanf(line, "State: %c", &found);
-	fclose(file);
-	return found;
-}
-
 /* A stopped target stays stopped while it is attached, after it was detached, and until SIGCONT. */
 static void test_stopped_target(void **state)
 {

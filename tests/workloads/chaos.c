@@ -9,6 +9,7 @@
  * what /proc/self/fd shows, with the function for the numbers of the thread that forked them.
  * With CHAOS_GATE set it waits for a byte on standard input first, so that it can be attached to.
  */
+#include "send_numbers.h"
 #include "workload.h"
 
 #include <fcntl.h>
@@ -184,24 +185,6 @@ OPENER static void chaos_dup2_low(struct chaos_thread *self)
 	took(self, to, __func__, truth_table[from].type);
 }
 
-static void send_one(struct chaos_thread *self, int number)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {0};
-	char byte = 'x';
-	struct iovec data = {&byte, 1};
-	struct msghdr message = {.msg_iov = &data,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &number, sizeof(int));
-	check(sendmsg(self->sockets[0], &message, 0) == 1, "sendmsg");
-}
-
 OPENER static void chaos_receive(struct chaos_thread *self)
 {
 	char control[CMSG_SPACE(sizeof(int))];
@@ -213,7 +196,7 @@ OPENER static void chaos_receive(struct chaos_thread *self)
 				 .msg_controllen = sizeof(control)};
 	int from = any_low(self), number;
 
-	send_one(self, from);
+	check(send_numbers(self->sockets[0], &from, 1) == 1, "sendmsg");
 	check(KEEP(recvmsg(self->sockets[1], &message, coin(self) ? MSG_CMSG_CLOEXEC : 0)) == 1,
 	      "recvmsg");
 	memcpy(&number, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));

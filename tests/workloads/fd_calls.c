@@ -7,6 +7,7 @@
  * Handles that a call needs beforehand are opened by setup_* functions and stay open. A call that
  * the kernel or the user's rights refuse is told as unsupported.
  */
+#include "send_numbers.h"
 #include "workload.h"
 
 #include <fcntl.h>
@@ -346,21 +347,7 @@ OPENER static int open_clone3_pidfd(int out[2])
 /* Sends two copies of base_file to ourselves, in one message. */
 static void send_two(void)
 {
-	int files[2] = {base_file, base_file};
-	char control[CMSG_SPACE(sizeof(files))] = {0};
-	char byte = 'x';
-	struct iovec data = {&byte, 1};
-	struct msghdr message = {.msg_iov = &data,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(files));
-	memcpy(CMSG_DATA(header), files, sizeof(files));
-	if (sendmsg(base_socket[0], &message, 0) != 1)
+	if (send_numbers(base_socket[0], (int[]){base_file, base_file}, 2) != 1)
 		exit(97);
 }
 

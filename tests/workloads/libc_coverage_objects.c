@@ -1,6 +1,7 @@
 /* The calls of libc_coverage.h that make pipes, sockets, terminals and other kernel objects. */
 #include "libc_coverage.h"
 
+#include "send_numbers.h"
 #include "workload.h"
 
 #include <fcntl.h>
@@ -216,23 +217,6 @@ OPENER void call_forkpty(void)
 	waitpid(pid, NULL, 0);
 }
 
-static void send_number(int socket, int number)
-{
-	char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec byte = {.iov_base = control, .iov_len = 1};
-	struct msghdr message = {.msg_iov = &byte,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &number, sizeof(int));
-	step_must((int)sendmsg(socket, &message, 0), "sendmsg");
-}
-
 OPENER void call_recvmsg(void)
 {
 	char control[CMSG_SPACE(sizeof(int))];
@@ -245,7 +229,7 @@ OPENER void call_recvmsg(void)
 	int ends[2], number;
 
 	step_must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), "socketpair");
-	send_number(ends[0], 0);
+	step_must(send_numbers(ends[0], (int[]){0}, 1), "sendmsg");
 	step_must(KEEP(recvmsg(ends[1], &message, 0)), "recvmsg");
 	memcpy(&number, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(number));
 	LEFT(number, "any");

@@ -7,22 +7,21 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "collect/agent/arena.h"
 #include "collect/agent/inject.h"
 #include "collect/agent/lifetimes.h"
+#include "collect/agent/preload.h"
 #include "collect/agent/program_file.h"
 #include "collect/known_stacks.h"
 #include "collect/maps.h"
 #include "collect/start.h"
-#include "event/first_library.h"
 
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,16 +81,6 @@ static int agent_create(const struct collector_options *options, struct collecto
 	return 0;
 }
 
-/* What else the program is told to load. */
-static int check_preload(const char *list, struct error *error)
-{
-	if (!list || !first_library_is_in(list))
-		return 0;
-	return error_set(error, -ENOTSUP,
-			 "the agent cannot be loaded: AddressSanitizer's library in LD_PRELOAD "
-			 "must be the first one");
-}
-
 static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 {
 	enum program_way way;
@@ -99,7 +88,7 @@ static int agent_suits(const char *program_path, pid_t pid, struct error *error)
 
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", pid);
 	return program_file_way(program_path ?: exe, !program_path, &way, error)
-		   ?: check_preload(program_path ? getenv("LD_PRELOAD") : NULL, error);
+		   ?: preload_check(program_path ? getenv("LD_PRELOAD") : NULL, error);
 }
 
 /* ---- a running process ---- */
@@ -129,45 +118,6 @@ static int agent_attach(struct collector *collector, pid_t pid, const struct eve
 
 /* ---- a program that we start ---- */
 
-static const char *variable_value(char *const *envp, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (; *envp; envp++)
-		if (!strncmp(*envp, name, length) && (*envp)[length] == '=')
-			return *envp + length + 1;
-	return NULL;
-}
-
-/* `envp` with the agent in it, LD_PRELOAD where it was; the two strings are the caller's too. An
- * empty LD_PRELOAD leaves a colon, so that the agent gives it back. */
-static char **environment_with(const struct agent_arena *memory, char *const *envp, char **preload)
-{
-	const char *old = variable_value(envp, "LD_PRELOAD");
-	size_t n = 0, used = 0;
-	bool placed = false;
-	char **out;
-
-	*preload = old ? xasprintf("LD_PRELOAD=%s:%s", memory->preload, old)
-		       : xasprintf("LD_PRELOAD=%s", memory->preload);
-	while (envp[n])
-		n++;
-	out = xcalloc(n + 3, sizeof(*out));
-	for (size_t i = 0; i < n; i++) {
-		bool is_preload = !strncmp(envp[i], "LD_PRELOAD=", 11);
-
-		if ((is_preload && placed) ||
-		    !strncmp(envp[i], ARENA_VARIABLE "=", sizeof(ARENA_VARIABLE)))
-			continue;
-		out[used++] = is_preload ? *preload : envp[i];
-		placed |= is_preload;
-	}
-	if (!placed)
-		out[used++] = *preload;
-	out[used] = (char *)memory->variable;
-	return out;
-}
-
 struct start {
 	struct collector *collector;
 	bool inject;
@@ -186,7 +136,7 @@ static int trace_child(void *context, pid_t pid, struct error *error)
 		if (!start->injection)
 			return error->code;
 	}
-	start->collector->lifetimes.child = pid;
+	start->collector->lifetimes.child.pid = pid;
 	lifetimes_add(&start->collector->lifetimes, pid);
 	return 0;
 }
@@ -204,8 +154,8 @@ static void finish_injection(struct start *start, bool started)
 	if (result >= 0)
 		array_push(&start->collector->injected, injected);
 	else if (started)
-		lifetimes_complain(&start->collector->lifetimes, start->collector->lifetimes.child,
-				   error.message);
+		lifetimes_complain(&start->collector->lifetimes,
+				   start->collector->lifetimes.child.pid, error.message);
 }
 
 static int agent_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
@@ -217,18 +167,18 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	struct spawn with_agent = *spawn;
 	enum program_way way;
 	int result = program_file_way(spawn->path, false, &way, error)
-			 ?: check_preload(variable_value(spawn->envp, "LD_PRELOAD"), error);
+			 ?: preload_check_environment(spawn->envp, error);
 
 	if (result)
 		return result;
-	environment = environment_with(&collector->memory, spawn->envp, &preload);
+	environment = preload_environment(&collector->memory, spawn->envp, &preload);
 	start.inject = way == PROGRAM_INJECT;
 	if (!start.inject)
 		with_agent.envp = environment;
 	result = start_program(&with_agent, trace_child, &start, pid, error);
 	finish_injection(&start, !result);
 	if (result)
-		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child);
+		lifetimes_forget(&collector->lifetimes, collector->lifetimes.child.pid);
 	else
 		lifetimes_expect_exec(&collector->lifetimes, *pid);
 	return result;
@@ -236,22 +186,14 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 
 static bool agent_child_ended(const struct collector *collector, int *wait_status)
 {
-	if (!collector->lifetimes.child_waited)
-		return false;
-	*wait_status = collector->lifetimes.child_status;
-	return true;
+	return started_child_ended(&collector->lifetimes.child, wait_status);
 }
 
 /* Nobody else is held: agents record on their own. */
 static bool agent_child_stopped(const struct collector *collector, bool *all)
 {
-	const struct lifetimes *lifetimes = &collector->lifetimes;
-	siginfo_t info = {0};
-
 	*all = true;
-	return lifetimes->child && !lifetimes->child_waited &&
-	       waitid(P_PID, lifetimes->child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid;
+	return started_child_stopped(&collector->lifetimes.child);
 }
 
 /* ---- events ---- */
@@ -264,7 +206,7 @@ static uint64_t lost_records(const struct collector *collector)
 static void tell_losses(struct collector *collector)
 {
 	struct event_lost event = {
-	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = rings_clock()},
+	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = clock_now_ns()},
 	    .count = lost_records(collector) - collector->lost_told,
 	};
 
@@ -310,7 +252,7 @@ static int wait_ms(struct collector *collector, int ms)
 /* Waits for more, until a time. */
 static int wait_for_events(struct collector *collector, uint64_t until_ns)
 {
-	uint64_t now = rings_clock();
+	uint64_t now = clock_now_ns();
 	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
 	int most_ms = collector->busy ? NAP_MS : IDLE_MS;
 
@@ -322,13 +264,13 @@ static bool is_over(const struct collector *collector)
 {
 	const struct lifetimes *lifetimes = &collector->lifetimes;
 
-	return !lifetimes_go_on(lifetimes) && (!lifetimes->child || lifetimes->child_waited);
+	return !lifetimes_go_on(lifetimes) && (!lifetimes->child.pid || lifetimes->child.waited);
 }
 
 static int agent_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		      struct error *error)
 {
-	uint64_t until_ns = rings_clock() + timeout_ms * 1000000ull;
+	uint64_t until_ns = clock_now_ns() + timeout_ms * 1000000ull;
 
 	collector->lifetimes.sink = sink;
 	collector->lifetimes.batch = 0;
@@ -347,7 +289,7 @@ static int agent_poll(struct collector *collector, int timeout_ms, const struct 
 			nanosleep(&(struct timespec){.tv_nsec = LIMITED_NAP_NS}, NULL);
 			continue;
 		}
-		if (rings_clock() >= until_ns)
+		if (clock_now_ns() >= until_ns)
 			return 0;
 		if (wait_for_events(collector, until_ns) < 0)
 			return -EINTR;

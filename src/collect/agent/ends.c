@@ -3,11 +3,11 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 
 /* linux/pidfd.h, kernel 6.13; the exit status since 6.15. */
 struct pidfd_facts {
@@ -30,7 +30,8 @@ bool lifetimes_is_over(const struct traced_process *process)
 	return process->pidfd < 0 || poll(&pidfd, 1, 0) > 0;
 }
 
-struct pollfd *lifetimes_pidfds(struct lifetimes *lifetimes, nfds_t *n)
+/* What to poll for the ends of those that live. */
+static struct pollfd *pidfds_of(struct lifetimes *lifetimes, nfds_t *n)
 {
 	lifetimes->pidfds.count = 0;
 	map_each (entry, &lifetimes->processes) {
@@ -43,17 +44,10 @@ struct pollfd *lifetimes_pidfds(struct lifetimes *lifetimes, nfds_t *n)
 	return lifetimes->pidfds.data;
 }
 
-static void wait_child(struct lifetimes *lifetimes)
-{
-	if (lifetimes->child && !lifetimes->child_waited &&
-	    waitpid(lifetimes->child, &lifetimes->child_status, WNOHANG) == lifetimes->child)
-		lifetimes->child_waited = true;
-}
-
 void lifetimes_look(struct lifetimes *lifetimes)
 {
 	nfds_t n;
-	struct pollfd *pidfds = lifetimes_pidfds(lifetimes, &n), *pidfd = pidfds;
+	struct pollfd *pidfds = pidfds_of(lifetimes, &n), *pidfd = pidfds;
 
 	lifetimes->added = false;
 	if (n && poll(pidfds, n, 0) < 0)
@@ -66,11 +60,11 @@ void lifetimes_look(struct lifetimes *lifetimes)
 			continue;
 		if (process->pidfd < 0 || pidfd->revents) {
 			process->ended = true;
-			process->ended_ns = rings_clock();
+			process->ended_ns = clock_now_ns();
 		}
 		pidfd++;
 	}
-	wait_child(lifetimes);
+	started_child_look(&lifetimes->child);
 }
 
 /* The status of a zombie: the last number of /proc/PID/stat (proc(5)). */
@@ -97,8 +91,8 @@ static int exit_status(const struct lifetimes *lifetimes, const struct traced_pr
 	struct pidfd_facts facts = {.mask = PIDFD_FACTS_EXIT};
 	int status;
 
-	if (process->pid == lifetimes->child && lifetimes->child_waited)
-		return lifetimes->child_status;
+	if (process->pid == lifetimes->child.pid && lifetimes->child.waited)
+		return lifetimes->child.status;
 	if (process->pidfd >= 0 && ioctl(process->pidfd, PIDFD_GET_FACTS, &facts) == 0 &&
 	    facts.mask & PIDFD_FACTS_EXIT)
 		return facts.exit_code;
@@ -113,12 +107,12 @@ void lifetimes_end(struct lifetimes *lifetimes, struct traced_process *process)
 	    .header = {.size = sizeof(event),
 		       .type = EVENT_EXIT,
 		       .flags = EVENT_EXIT_PROCESS,
-		       .time_ns = process->ended_ns ?: rings_clock(),
+		       .time_ns = process->ended_ns ?: clock_now_ns(),
 		       .pid = process->pid,
 		       .tid = process->pid},
 	};
 
-	wait_child(lifetimes);
+	started_child_look(&lifetimes->child);
 	if (process->exec_ns)
 		lifetimes_unseen(lifetimes, process, true);
 	if (process->exit_tid) {

@@ -9,6 +9,7 @@
 #include "collect/agent/arena.h"
 #include "collect/agent/sites.h"
 #include "collect/maps.h"
+#include "event/libc_file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static int tell_map(void *context, const struct procfs_mapping *mapping)
 		event->header.flags |= EVENT_MAP_EXE;
 		job->process->exe_told = true;
 	}
-	if (mapping->inode && sites_are_wanted(mapping->path))
+	if (mapping->inode && is_libc_file(mapping->path))
 		sites_publish(job->lifetimes->rings->arena, job->lifetimes->plan, mapping->path);
 	lifetimes_emit(job->lifetimes, &event->header);
 	return 0;

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "collect/agent/rings.h"
 #include "collect/collector.h"
+#include "collect/start.h"
 
 #include <poll.h>
 
@@ -56,12 +57,10 @@ struct lifetimes {
 	bool follow_children;
 	struct map processes; /* pid -> struct traced_process */
 	ARRAY(struct stranger) strangers;
-	ARRAY(struct pollfd) pidfds; /* of those that live, made anew by lifetimes_pidfds() */
+	ARRAY(struct pollfd) pidfds; /* of those that live, made anew by lifetimes_look() */
 	bool added;                  /* a process, since lifetimes_look() */
-	pid_t child;                 /* the one that we started, 0: none; not waited for */
-	bool child_waited;
-	int child_status;
-	char complaint[160]; /* why the last process is not recorded; "": none */
+	struct started_child child;  /* the one that we started */
+	char complaint[160];         /* why the last process is not recorded; "": none */
 	uint64_t events, lost;
 	unsigned batch; /* events handed over since the caller made it 0 */
 	const struct event_sink *sink;
@@ -97,8 +96,5 @@ void lifetimes_receive(void *lifetimes, uint32_t slot, struct event_header *reco
 
 /* Something will come, from a process that lives or one whose end was not told yet. */
 bool lifetimes_go_on(const struct lifetimes *lifetimes);
-
-/* What to poll for the end of a process. Borrowed until the next call. */
-struct pollfd *lifetimes_pidfds(struct lifetimes *lifetimes, nfds_t *n);
 
 #endif

@@ -1,4 +1,7 @@
-/* What the files of the lifetimes share: records (lifetimes.c), ends (ends.c), execs (execs.c). */
+/*
+ * What the files of the lifetimes share: records (lifetimes.c), beginnings (strangers.c), ends
+ * (ends.c), execs (execs.c).
+ */
 #ifndef HTRACE_COLLECT_AGENT_LIFETIMES_PRIVATE_H
 #define HTRACE_COLLECT_AGENT_LIFETIMES_PRIVATE_H
 
@@ -14,9 +17,16 @@ void lifetimes_emit_fds(struct lifetimes *lifetimes, struct traced_process *proc
 /* Only its memory: nothing is told. */
 void lifetimes_free_process(struct traced_process *process);
 
-/* Tells that `parent` has a child, with the table that the child told, and lets the child's
+/* ---- strangers.c ---- */
+
+/* Tells that a parent has a child, with the table that the child told, and lets the child's
  * records be read. */
 void lifetimes_announce(struct lifetimes *lifetimes, struct event_fork *fork, bool made_up);
+/* The same where the parent has not told of it. */
+void lifetimes_make_up_fork(struct lifetimes *lifetimes, pid_t parent, pid_t child, uint16_t flags,
+			    uint64_t time_ns);
+/* Those that have waited long enough. */
+void lifetimes_accept_strangers(struct lifetimes *lifetimes);
 
 /* ---- execs.c ---- */
 

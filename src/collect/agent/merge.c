@@ -5,6 +5,8 @@
  */
 #include "collect/agent/rings_private.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 enum {
@@ -121,7 +123,7 @@ static void begin_pass(struct rings *rings, const struct rings_reader *reader)
 	rings->heap_n = 0;
 	if (rings->in_ticks)
 		ticks_follow(&rings->ticks);
-	rings->until_ns = rings->in_ticks ? ticks_ns(&rings->ticks, ticks_now()) : rings_clock();
+	rings->until_ns = rings->in_ticks ? ticks_ns(&rings->ticks, ticks_now()) : clock_now_ns();
 	rings->limit_ns = rings->until_ns;
 	rings->looked_n = 0;
 	for (uint32_t i = 0; i < rings->slots_n; i++) {

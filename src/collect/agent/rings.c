@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
 	PUBLISH_SHARE = 16,
@@ -15,14 +14,6 @@ enum {
 	PAD_BYTES_MIN = 8,
 	DROPPED_MAX = 1000000000, /* more at once is a lie */
 };
-
-uint64_t rings_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 void rings_init(struct rings *rings, struct arena *arena, int fd)
 {

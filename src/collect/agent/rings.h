@@ -96,8 +96,6 @@ static inline uint64_t rings_last_pass(const struct rings *rings)
 	return rings->until_ns;
 }
 
-uint64_t rings_clock(void); /* CLOCK_MONOTONIC */
-
 /* For known_stacks_add(): numbers of what was read, and of what may still come, in generations. */
 static inline uint64_t rings_reached(const struct rings *rings)
 {

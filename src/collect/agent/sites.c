@@ -3,12 +3,12 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "event/libc_file.h"
 #include "event/site_search.h"
 #include "os/elf_file.h"
 
 #include <fcntl.h>
 #include <link.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -94,19 +94,6 @@ int sites_publish(struct arena *arena, const struct plan *plan, const char *path
 	return 0;
 }
 
-bool sites_are_wanted(const char *path)
-{
-	static const char *const names[] = {"libc.so", "libc-2", "ld-linux", "ld-2", "libpthread"};
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		return false;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!strncmp(slash + 1, names[i], strlen(names[i])))
-			return true;
-	return false;
-}
-
 struct own {
 	struct arena *arena;
 	const struct plan *plan;
@@ -116,7 +103,7 @@ static int publish_own(struct dl_phdr_info *info, size_t bytes, void *context)
 {
 	const struct own *own = context;
 
-	if (info->dlpi_name && sites_are_wanted(info->dlpi_name))
+	if (info->dlpi_name && is_libc_file(info->dlpi_name))
 		sites_publish(own->arena, own->plan, info->dlpi_name);
 	return 0;
 }

@@ -7,16 +7,11 @@
 
 #include "event/arena.h"
 
-#include <stdbool.h>
-
 /* Those of the file at `path`, as the plan wants them, in the next free place of the arena: 0, also
  * where it is there already; or a negative errno (-ENOSPC: no place is left). */
 int sites_publish(struct arena *arena, const struct plan *plan, const char *path);
 
 /* Those of the libc and the dynamic linker that this process runs with. */
 void sites_publish_own(struct arena *arena, const struct plan *plan);
-
-/* Whether a file of that name may be a libc or a dynamic linker. */
-bool sites_are_wanted(const char *path);
 
 #endif

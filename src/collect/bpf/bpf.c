@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "collect/bpf/precedence.h"
 #include "collect/bpf/program.h"
 #include "collect/bpf/ring.h"
@@ -17,10 +18,8 @@
 
 #include <bpf/bpf.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 
 enum {
@@ -44,9 +43,7 @@ struct collector {
 	uint64_t lost_told;
 	uint64_t missed;    /* program_missed() when there was time to ask */
 	uint64_t maps_lost; /* mappings of processes that have ended since */
-	pid_t child;        /* started by spawn and not waited for yet; 0: none */
-	int child_status;
-	bool child_waited;
+	struct started_child child;
 	bool attached; /* something was attached or spawned */
 	bool detached;
 	const struct event_sink *sink; /* of the poll that is under way */
@@ -126,37 +123,23 @@ static int trace_child(void *context, pid_t pid, struct error *error)
 static int bpf_spawn(struct collector *collector, const struct spawn *spawn, pid_t *pid,
 		     struct error *error)
 {
-	int result = start_program(spawn, trace_child, collector, &collector->child, error);
+	int result = start_program(spawn, trace_child, collector, &collector->child.pid, error);
 
-	*pid = collector->child;
+	*pid = collector->child.pid;
 	precedence_take(&collector->precedence);
 	return result;
 }
 
-static void wait_child(struct collector *collector)
-{
-	if (collector->child && !collector->child_waited &&
-	    waitpid(collector->child, &collector->child_status, WNOHANG) == collector->child)
-		collector->child_waited = true;
-}
-
 static bool bpf_child_ended(const struct collector *collector, int *wait_status)
 {
-	if (!collector->child_waited)
-		return false;
-	*wait_status = collector->child_status;
-	return true;
+	return started_child_ended(&collector->child, wait_status);
 }
 
 /* Nobody else is held: the kernel records on its own. */
 static bool bpf_child_stopped(const struct collector *collector, bool *all)
 {
-	siginfo_t info = {0};
-
 	*all = true;
-	return collector->child && !collector->child_waited &&
-	       waitid(P_PID, collector->child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid;
+	return started_child_stopped(&collector->child);
 }
 
 static bool nothing_traced(const struct collector *collector)
@@ -229,14 +212,6 @@ static void receive(struct collector *collector, const void *data, size_t bytes)
 	collector->batch++;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
 static uint64_t lost_records(const struct collector *collector)
 {
 	return __atomic_load_n(&collector->program.counters->lost, __ATOMIC_RELAXED) +
@@ -246,7 +221,7 @@ static uint64_t lost_records(const struct collector *collector)
 static void tell_losses(struct collector *collector)
 {
 	struct event_lost event = {
-	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = now_ns()},
+	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = clock_now_ns()},
 	};
 
 	if (!collector->batch) /* there is time */
@@ -295,7 +270,7 @@ static int nap(const struct collector *collector)
 static int wait_for_events(struct collector *collector, uint64_t until_ns)
 {
 	struct pollfd ring = {collector->ring.fd, POLLIN, 0};
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	int left_ms = until_ns > now ? (until_ns - now) / 1000000 + 1 : 0;
 
 	if (collector->busy) {
@@ -305,23 +280,23 @@ static int wait_for_events(struct collector *collector, uint64_t until_ns)
 	} else if (poll(&ring, 1, left_ms < IDLE_MS ? left_ms : IDLE_MS) < 0 && errno == EINTR) {
 		return -EINTR;
 	}
-	collector->rested_ns = now_ns();
+	collector->rested_ns = clock_now_ns();
 	return 0;
 }
 
 /* We go before everybody else, so we must not go on for ever, whatever the ring holds. */
 static void rest(struct collector *collector)
 {
-	if (now_ns() - collector->rested_ns < WORK_NS_MAX)
+	if (clock_now_ns() - collector->rested_ns < WORK_NS_MAX)
 		return;
 	nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
-	collector->rested_ns = now_ns();
+	collector->rested_ns = clock_now_ns();
 }
 
 static int bpf_poll(struct collector *collector, int timeout_ms, const struct event_sink *sink,
 		    struct error *error)
 {
-	uint64_t until_ns = now_ns() + timeout_ms * 1000000ull;
+	uint64_t until_ns = clock_now_ns() + timeout_ms * 1000000ull;
 
 	collector->sink = sink;
 	collector->batch = 0;
@@ -332,15 +307,16 @@ static int bpf_poll(struct collector *collector, int timeout_ms, const struct ev
 		bool over;
 
 		/* Who asks first and drains then misses nothing. */
-		wait_child(collector);
-		over = nothing_traced(collector) && (!collector->child || collector->child_waited);
+		started_child_look(&collector->child);
+		over =
+		    nothing_traced(collector) && (!collector->child.pid || collector->child.waited);
 		drain(collector);
 		collector->busy = collector->batch && collector->batch < BATCH_MAX;
 		if (collector->batch)
 			return collector->batch;
 		if (over)
 			return -ECHILD;
-		if (now_ns() >= until_ns)
+		if (clock_now_ns() >= until_ns)
 			return 0;
 		if (wait_for_events(collector, until_ns) < 0)
 			return -EINTR;

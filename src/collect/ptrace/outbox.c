@@ -2,23 +2,15 @@
 #include "collect/ptrace/outbox.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 void outbox_fini(struct outbox *outbox)
 {
 	free(outbox->bytes);
 	*outbox = (struct outbox){0};
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
 void *outbox_begin(struct outbox *outbox, enum event_type type, pid_t pid, pid_t tid, size_t fixed,
@@ -34,7 +26,7 @@ void *outbox_begin(struct outbox *outbox, enum event_type type, pid_t pid, pid_t
 	header = (struct event_header *)(outbox->bytes + outbox->used);
 	memset(header, 0, fixed);
 	header->type = type;
-	header->time_ns = now_ns();
+	header->time_ns = clock_now_ns();
 	header->pid = pid;
 	header->tid = tid;
 	return header;
