@@ -179,6 +179,9 @@ void lifetime_tell_fds(struct agent_thread *thread);
 
 /* ---- start.c ---- */
 
+/* Says why, and puts the bytes back: nothing more is recorded in this process. */
+void agent_off(enum arena_off_reason reason, int error);
+
 /*
  * For a tracer that has copied the agent's image into a process whose threads all stand still: one
  * of them calls these on a stack of its own (32 KiB), and nobody else runs meanwhile. `variable` is

@@ -204,9 +204,8 @@ bool lifetime_forked(void)
 		leave_in_namespace(thread);
 		return false;
 	}
-	child = ring_reserve(thread, sizeof(*child));
+	child = record_begin(thread, sizeof(*child), 0);
 	if (child) {
-		record_header(&child->header, thread, 0);
 		child->parent_pid = parent;
 		child->reserved = 0;
 		ring_commit(child, ARENA_CHILD, sizeof(*child));

@@ -197,7 +197,7 @@ static int tables_make(void)
 
 /* ---- begin and end ---- */
 
-static void turn_off(enum arena_off_reason reason, int error)
+void agent_off(enum arena_off_reason reason, int error)
 {
 	struct agent_thread *thread = thread_current();
 	struct arena_off *event = thread ? record_begin(thread, sizeof(*event), 0) : NULL;
@@ -258,7 +258,7 @@ static int64_t begin(const char *variable, struct process_facts facts, bool fres
 		tell_exec(thread);
 	result = mappings_start(fresh ? thread : NULL, facts.entry, &reason);
 	if (result <= 0) {
-		turn_off(reason, (int)result);
+		agent_off(reason, (int)result);
 		return result ?: -ENOEXEC;
 	}
 	tell_ready(thread, result);

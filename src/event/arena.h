@@ -132,14 +132,11 @@ struct arena_text {
 };
 
 enum arena_off_reason {
-	ARENA_OFF_FSGSBASE = 1,  /* the CPU or the kernel does not let user code read its FS base */
-	ARENA_OFF_MAPS = 2,      /* /proc/self/maps cannot be read */
-	ARENA_OFF_NO_SITES = 3,  /* nothing that it knows to patch: no glibc (musl, Go) */
-	ARENA_OFF_PROTECT = 4,   /* text may not be made writable */
-	ARENA_OFF_FAR = 5,       /* no memory within reach of a jump */
-	ARENA_OFF_MEMORY = 6,    /* no memory for its own tables */
-	ARENA_OFF_STOPPED = 7,   /* it was told to stop */
-	ARENA_OFF_NAMESPACE = 8, /* it is in another PID namespace than its parent */
+	ARENA_OFF_MAPS = 1,      /* /proc/self/maps cannot be read */
+	ARENA_OFF_NO_SITES = 2,  /* nothing that it knows to patch: no glibc (musl, Go) */
+	ARENA_OFF_PROTECT = 3,   /* text may not be made writable */
+	ARENA_OFF_FAR = 4,       /* no memory within reach of a jump */
+	ARENA_OFF_NAMESPACE = 5, /* it is in another PID namespace than its parent */
 };
 
 struct arena_off {

@@ -169,8 +169,6 @@ void lifetimes_look_at_exec(struct lifetimes *lifetimes, struct traced_process *
 static const char *off_text(uint32_t reason)
 {
 	switch (reason) {
-	case ARENA_OFF_FSGSBASE:
-		return "the CPU or the kernel does not let it read its FS base";
 	case ARENA_OFF_MAPS:
 		return "it cannot read its mappings (/proc/self/maps)";
 	case ARENA_OFF_NO_SITES:
@@ -179,8 +177,6 @@ static const char *off_text(uint32_t reason)
 		return "its code may not be changed";
 	case ARENA_OFF_FAR:
 		return "no memory is free near its libc";
-	case ARENA_OFF_MEMORY:
-		return "it has no memory for the agent";
 	case ARENA_OFF_NAMESPACE:
 		return "it is in a PID namespace of its own";
 	default:
@@ -191,8 +187,6 @@ static const char *off_text(uint32_t reason)
 void lifetimes_off(struct lifetimes *lifetimes, struct traced_process *process,
 		   const struct arena_off *off)
 {
-	if (off->reason == ARENA_OFF_STOPPED)
-		return;
 	lifetimes_complain(lifetimes, process->pid, off_text(off->reason));
 	lifetimes_unseen(lifetimes, process, false);
 }
