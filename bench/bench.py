@@ -454,6 +454,8 @@ def main():
     known = list(WORKLOADS) + list(PARTS)
     parser.add_argument("--only", default=",".join(known), help="workloads, comma-separated")
     options = parser.parse_args()
+    # A shell starts what runs in the background with SIGINT ignored; htrace would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     htrace = os.path.join(options.build, "htrace")
     wanted = options.only.split(",")
     unknown = [name for name in wanted if name not in known]
