@@ -21,6 +21,7 @@ enum {
 	AGENT_PAGE = 4096,
 	AGENT_THREADS_MAX = 4096, /* a power of two */
 	AGENT_SCRATCH_BYTES = 64 * 1024,
+	AGENT_LIKELY_WAYS = 64,
 };
 
 /* The registers of the code that called, as hook.S saves them; restored from here afterwards. */
@@ -48,6 +49,8 @@ struct agent_thread {
 	bool vforked;              /* a child that shares our memory runs in our place */
 	/* While execve has our copy of the environment: the caller's, and the copy. */
 	uint64_t execve_envp, execve_memory, execve_bytes;
+	/* Where in its set of known stacks one was found last, for some sets (known.c). */
+	uint8_t likely_ways[AGENT_LIKELY_WAYS];
 };
 
 /* *agent.alive; 0 in a forked child that has not noticed. */

@@ -4,8 +4,6 @@
  */
 #include "known.h"
 
-enum { EXPECTED_BYTES = 320, EXPECTED_WORDS = 32 }; /* of most footprints */
-
 /* A word wherever it lies: no promise of alignment. */
 struct word {
 	uint64_t value;
@@ -25,49 +23,34 @@ static bool registers_match(const volatile struct footprint *one, const struct c
 	       (!(used & 1 << FOOTPRINT_R15) || one->registers[FOOTPRINT_R15] == frame->r15);
 }
 
-/*
- * Without a branch for each word: one that lies outside is read where the last one may lie, and
- * is as good a word as any that an honest writer would not have told.
- */
+/* What lies outside of `readable` is no word that an honest writer would have told. */
 static bool words_match(const struct footprint *one, const uint8_t *words, uint64_t readable)
 {
-	uint64_t words_n = __atomic_load_n(&one->words_n, __ATOMIC_RELAXED), differ = 0, last;
+	uint64_t words_n = __atomic_load_n(&one->words_n, __ATOMIC_RELAXED), last = readable - 8;
 
-	if (words_n > FOOTPRINT_WORDS_MAX || readable < 8 ||
-	    __atomic_load_n(&one->span, __ATOMIC_RELAXED) > readable)
+	if (words_n > FOOTPRINT_WORDS_MAX || readable < 8)
 		return false;
-	last = readable - 8;
-#pragma GCC unroll 4
 	for (uint64_t i = 0; i < words_n; i++) {
-		uint64_t offset = __atomic_load_n(&one->offsets[i], __ATOMIC_RELAXED);
+		uint64_t at = one->offsets[i];
 
-		offset = offset < last ? offset : last;
-		differ |= ((const volatile struct word *)(words + offset))->value ^
-			  __atomic_load_n(&one->values[i], __ATOMIC_RELAXED);
+		__asm__ volatile("" : "+r"(at)); /* what was checked is what is used */
+		if (at > last || ((const struct word *)(words + at))->value != one->values[i])
+			return false;
 	}
-	return !differ;
+	return true;
 }
 
-void known_expect(uint64_t site_ip, uint64_t sp)
+uint32_t known_stack(struct agent_thread *thread, const struct call_frame *frame, uint64_t site_ip,
+		     uint64_t sp, const uint8_t *words, uint64_t readable)
 {
 	uint64_t mappings = __atomic_load_n(&agent.mappings, __ATOMIC_RELAXED);
-	const struct known_stack *entry =
-	    &agent.arena->known_stacks[known_stack_first(mappings, site_ip, sp)];
+	uint32_t first = known_stack_first(mappings, site_ip, sp);
+	/* Several may come from one place; what it was last time it mostly is again. */
+	uint8_t *likely = &thread->likely_ways[first / KNOWN_STACK_WAYS % AGENT_LIKELY_WAYS];
 
-	for (unsigned line = 0; line < EXPECTED_BYTES; line += 64)
-		__builtin_prefetch((const uint8_t *)entry + line);
-	for (unsigned i = 0; i < EXPECTED_WORDS; i += 32)
-		__builtin_prefetch(&entry->footprint.offsets[i]);
-}
-
-uint32_t known_stack(const struct call_frame *frame, uint64_t site_ip, uint64_t sp,
-		     const uint8_t *words, uint64_t readable)
-{
-	uint64_t mappings = __atomic_load_n(&agent.mappings, __ATOMIC_RELAXED);
-	const struct known_stack *entry =
-	    &agent.arena->known_stacks[known_stack_first(mappings, site_ip, sp)];
-
-	for (unsigned way = 0; way < KNOWN_STACK_WAYS; way++, entry++) {
+	for (uint32_t turn = 0; turn < KNOWN_STACK_WAYS; turn++) {
+		uint32_t way = (turn + *likely) % KNOWN_STACK_WAYS;
+		const struct known_stack *entry = &agent.arena->known_stacks[first + way];
 		uint32_t version = __atomic_load_n(&entry->version, __ATOMIC_ACQUIRE), stack;
 
 		/* Odd: it is being written. */
@@ -77,8 +60,10 @@ uint32_t known_stack(const struct call_frame *frame, uint64_t site_ip, uint64_t 
 			continue;
 		stack = *(const volatile uint32_t *)&entry->stack;
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&entry->version, __ATOMIC_RELAXED) == version)
-			return stack;
+		if (__atomic_load_n(&entry->version, __ATOMIC_RELAXED) != version)
+			continue;
+		*likely = (uint8_t)way;
+		return stack;
 	}
 	return 0;
 }

@@ -284,7 +284,7 @@ static void record_unknown(const struct call *call)
 		return;
 	event = event_in(call, piece);
 	got = safe_copy(event->bytes, call->sp, most < end ? most : end) & ~7ull;
-	known = known_stack(call->frame, call->site_ip, call->sp, event->bytes, got);
+	known = known_stack(call->thread, call->frame, call->site_ip, call->sp, event->bytes, got);
 	if (known) {
 		complete_short(call, piece, known, reserved);
 		return;
@@ -308,12 +308,11 @@ static void record_with_stack(const struct call *call)
 		record_unknown(call);
 		return;
 	}
-	known_expect(call->site_ip, call->sp);
 	piece = ring_reserve_call(call->thread, bytes);
 	if (!piece)
 		return;
-	known =
-	    known_stack(call->frame, call->site_ip, call->sp, (const uint8_t *)call->sp, readable);
+	known = known_stack(call->thread, call->frame, call->site_ip, call->sp,
+			    (const uint8_t *)call->sp, readable);
 	if (known) {
 		complete_short(call, piece, known, bytes);
 		return;

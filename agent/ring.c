@@ -16,7 +16,6 @@ enum {
 	YIELD_SHARE = 2,  /* and so full, a moment of our time */
 	WAITS_MAX = 20,   /* for room, when there is none */
 	WAIT_NS = 100000,
-	NEXT_BYTES = 256, /* two records of the short kind */
 };
 
 /* Another writer can only be a signal handler, which has ended when we go on. */
@@ -153,18 +152,6 @@ static bool note_open(struct agent_thread *thread, uint64_t at, uint64_t skipped
 	return true;
 }
 
-/*
- * The reader's CPU has the cache lines that come next, since it made them zero: they come while the
- * program is about its own business.
- */
-static void expect_next(const struct agent_thread *thread, uint64_t head)
-{
-	for (uint64_t line = 0; line < NEXT_BYTES; line += 64)
-		__asm__ volatile("prefetchw %0"
-				 :
-				 : "m"(thread->ring[(head + line) & (thread->ring_bytes - 1)]));
-}
-
 static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, uint64_t sp)
 {
 	struct arena_slot *slot = thread->slot;
@@ -216,7 +203,6 @@ static void *reserve(struct agent_thread *thread, uint32_t bytes, bool is_call, 
 		record = (void *)(thread->ring + (skipped ? 0 : at));
 		record->time_ns = now;
 		thread->starved = false;
-		expect_next(thread, head + skipped + bytes);
 		return record;
 	}
 }
