@@ -41,11 +41,25 @@ struct report_style {
 	uint32_t columns; /* 0: unlimited; lines are wrapped, never cut */
 };
 
-/* Each writes the whole report to `stream`; 0, or a negative errno when the stream failed. */
+/* What of a report `show` and `handles` are asked for. */
+struct report_query {
+	int32_t pid;         /* 0: of all processes */
+	int32_t number;      /* of a handle; -1: of all */
+	uint32_t traces_max; /* the newest; 0: all that are kept */
+};
+
+/* Each writes to `stream`; 0, or a negative errno when the stream failed. */
 struct report_format {
 	const char *name; /* as in --format= */
 	const char *help;
+	/* The whole report: what is open since the snapshot. */
 	int (*write)(const struct report *report, const struct report_style *style, FILE *stream);
+	/* The traces of handles, newest first: OPEN, CLOSE, BAD REFERENCE. */
+	int (*write_traces)(const struct report *report, const struct report_query *query,
+			    const struct report_style *style, FILE *stream);
+	/* The open handles, and what is known of each. */
+	int (*write_handles)(const struct report *report, const struct report_query *query,
+			     const struct report_style *style, FILE *stream);
 };
 
 extern const struct report_format report_text;
