@@ -83,6 +83,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 	handle->opened = (struct handle_moment){0};
 	handle->doubt = 0;
 	handle->awaited = false;
+	handle->observed = false;
 	handle->type = type ? strtab_intern(&model->strings, type) : NULL;
 	handle_set_name(table, handle, NULL, 0);
 	if (table->owner)
@@ -117,6 +118,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	handle->touched_ns = actor->time_ns;
 	handle->doubt = 0;
 	handle->awaited = false;
+	handle->observed = false;
 	handle->type = source ? source->type : type;
 	if (source)
 		handle_share_name(handle, source);

@@ -58,6 +58,8 @@ struct handle {
 	bool cloexec : 1;
 	uint8_t doubt : 2; /* the model's: the last comparison with the truth found a difference */
 	bool awaited : 1;  /* the model's: its opening by the parent is not recorded yet */
+	bool observed : 1; /* its name, type and cloexec were read from outside since it was opened
+			    */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
 };
@@ -140,6 +142,7 @@ struct observed_handle {
 	bool cloexec;
 	const char *type; /* static */
 	const char *name; /* copied */
+	bool known;       /* only the number was looked at: what it is was observed before */
 };
 
 struct model;
@@ -210,6 +213,9 @@ void model_open_handles(const struct model *model, const struct process *process
 /* The number's record in the leader's table, open or closed before; NULL: never seen. */
 const struct handle *model_handle(const struct model *model, const struct process *process,
 				  int32_t number);
+
+/* It is open, and what it is was observed: the number is all that another look needs to find. */
+bool model_was_observed(const struct model *model, const struct process *process, int32_t number);
 
 /* The past of a handle that one of these two gave. Never NULL. */
 const struct handle_past *model_handle_past(const struct handle *handle);

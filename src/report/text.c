@@ -199,6 +199,7 @@ static void write_summary(const struct page *page, const struct diff *diff)
 	add_verdict_part(&line, &separator, diff, VERDICT_STEADY, "steady");
 	add_verdict_part(&line, &separator, diff, VERDICT_TRANSIENT, "transient");
 	add_part(&line, &separator, diff->before_snapshot, " from before the snapshot");
+	add_part(&line, &separator, diff->after_snapshots, " from after the second snapshot");
 	add_part(&line, &separator, diff->inherited, " inherited");
 	add_part(&line, &separator, diff->before_tracing, " from before tracing");
 	page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, clean ? PAGE_GOOD : PAGE_PLAIN,

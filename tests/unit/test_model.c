@@ -481,9 +481,9 @@ static void test_memory(void **state)
 
 static void test_observe(void **state)
 {
-	struct observed_handle truth[] = {{0, false, "device", "/dev/null"},
-					  {3, true, "socket", "socket:[1]"},
-					  {7, 0, "file", "x"}};
+	struct observed_handle truth[] = {{0, false, "device", "/dev/null", false},
+					  {3, true, "socket", "socket:[1]", false},
+					  {7, 0, "file", "x", false}};
 	const struct process *process;
 
 	process = model_attach(model, 50, 0, now);
@@ -515,11 +515,41 @@ static void test_observe(void **state)
 }
 
 /* After a loss a number may stand for another object: its old stack must not be told for it. */
+/* What was looked at before is known by its number; what is not open any more is looked for again.
+ */
+static void test_observe_known(void **state)
+{
+	struct observed_handle truth[] = {{3, true, "socket", "socket:[1]", false}};
+	struct observed_handle again[] = {{.number = 3, .known = true}};
+	struct model *model = model_new(NULL);
+	const struct process *process = model_attach(model, 10, 1, 1);
+	const struct handle *handle;
+
+	assert_false(model_was_observed(model, process, 3));
+	assert_int_equal(model_observe(model, 10, truth, 1, 2, 3), 1);
+	assert_int_equal(model_observe(model, 10, truth, 1, 4, 5), 0);
+	assert_true(model_was_observed(model, process, 3));
+	assert_int_equal(model_observe(model, 10, again, 1, 6, 7), 0);
+	handle = model_handle(model, process, 3);
+	assert_string_equal(handle->type, "socket");
+	assert_string_equal(handle->name, "socket:[1]");
+	assert_true(handle->cloexec);
+
+	/* Gone, twice; then a look at the number alone proves nothing. */
+	assert_int_equal(model_observe(model, 10, NULL, 0, 8, 9), 1);
+	assert_int_equal(model_observe(model, 10, NULL, 0, 10, 11), 0);
+	assert_false(model_was_observed(model, process, 3));
+	assert_int_equal(model_observe(model, 10, again, 1, 12, 13), 1);
+	assert_int_equal(model_observe(model, 10, again, 1, 14, 15), 1);
+	assert_false(model_handle(model, process, 3)->open);
+	model_free(model);
+}
+
 static void test_observe_other_object(void **state)
 {
-	struct observed_handle memfd = {4, false, "memfd", "/memfd:x (deleted)"};
-	struct observed_handle first = {4, false, "socket", "socket:[1]"};
-	struct observed_handle second = {4, false, "socket", "socket:[2]"};
+	struct observed_handle memfd = {4, false, "memfd", "/memfd:x (deleted)", false};
+	struct observed_handle first = {4, false, "socket", "socket:[1]", false};
+	struct observed_handle second = {4, false, "socket", "socket:[2]", false};
 
 	model_attach(model, 50, 0, now);
 	model_attached(model, 50);
@@ -550,7 +580,7 @@ static void test_observe_other_object(void **state)
 /* A difference that comes and goes is no difference. */
 static void test_observe_flicker(void **state)
 {
-	struct observed_handle truth[] = {{3, false, "file", "x"}};
+	struct observed_handle truth[] = {{3, false, "file", "x", false}};
 
 	for (int i = 0; i < 4; i++) {
 		now += 10;
@@ -560,7 +590,7 @@ static void test_observe_flicker(void **state)
 	}
 	op(1, 1, 5, (struct handle_op){.kind = HANDLE_RECEIVE, .number = 6});
 	now += 10;
-	truth[0] = (struct observed_handle){6, false, "socket", "y"};
+	truth[0] = (struct observed_handle){6, false, "socket", "y", false};
 	assert_int_equal(model_observe(model, 1, truth, 1, now, now + 1), 0);
 	assert_int_equal(get(1, 6)->origin, ORIGIN_RECEIVED);
 	assert_string_equal(get(1, 6)->type, "socket"); /* and it counts at a place of that type */
@@ -597,6 +627,7 @@ int main(void)
 	    TEST(test_untold),
 	    TEST(test_memory),
 	    TEST(test_observe),
+	    TEST(test_observe_known),
 	    TEST(test_observe_other_object),
 	    TEST(test_observe_flicker),
 	    TEST(test_unknown_process),
