@@ -7,19 +7,27 @@
 #include "report/names.h"
 #include "report/report.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
+
+/* A string as JSON text: that of the handle before, for most handles of a group have the same. */
+struct quoted {
+	const char *of;
+	char *text;
+};
 
 struct output {
 	const struct report *report;
 	FILE *stream;
-	json_t *name; /* of the handle before: most handles of a group have the same */
-	const char *name_of;
+	struct quoted name, type;
 };
 
 static void cleanup_output(struct output *output)
 {
-	json_decref(output->name);
+	free(output->name.text);
+	free(output->type.text);
 }
 
 static void write_value_take(struct output *output, json_t *value, size_t flags)
@@ -40,30 +48,42 @@ static const char *type_name(const char *type)
 	return type ? type : "unknown";
 }
 
-static json_t *handle_name(struct output *output, const struct handle *handle)
+static const char *quote(struct quoted *quoted, const char *text)
 {
-	if (!output->name || output->name_of != handle->name) {
-		json_decref(output->name);
-		output->name = json_text(handle->name);
-		output->name_of = handle->name;
-	}
-	return json_incref(output->name);
+	json_t *value;
+
+	if (quoted->text && quoted->of == text)
+		return quoted->text;
+	free(quoted->text);
+	value = json_text(text);
+	quoted->text = json_dumps(value, JSON_ENCODE_ANY);
+	quoted->of = text;
+	json_decref(value);
+	return quoted->text;
 }
 
+static void write_known_ns(FILE *stream, const char *name, uint64_t time_ns, bool known)
+{
+	if (known)
+		fprintf(stream, ", \"%s\": %" PRIu64, name, time_ns);
+	else
+		fprintf(stream, ", \"%s\": null", name);
+}
+
+/* Without a tree for each: there may be a million. */
 static void write_handle(struct output *output, const struct handle *handle, uint64_t end_ns)
 {
 	uint64_t opened_ns = handle->opened.time_ns;
 	uint64_t age_ns = opened_ns && end_ns > opened_ns ? end_ns - opened_ns : 0;
 
-	write_value_take(output,
-			 json_pack("{s:i, s:o, s:o, s:i, s:i, s:o, s:o, s:b, s:s}", "handle",
-				   handle->number, "type", json_text(type_name(handle->type)),
-				   "name", handle_name(output, handle), "pid", handle->opened.pid,
-				   "tid", handle->opened.tid, "opened_ns", json_known_ns(opened_ns),
-				   "age_ns", opened_ns ? json_count(age_ns) : json_null(),
-				   "cloexec", handle->cloexec, "origin",
-				   name_of_origin(handle->origin)),
-			 0);
+	fprintf(output->stream,
+		"{\"handle\": %d, \"type\": %s, \"name\": %s, \"pid\": %d, \"tid\": %d",
+		handle->number, quote(&output->type, type_name(handle->type)),
+		quote(&output->name, handle->name), handle->opened.pid, handle->opened.tid);
+	write_known_ns(output->stream, "opened_ns", opened_ns, opened_ns);
+	write_known_ns(output->stream, "age_ns", age_ns, opened_ns);
+	fprintf(output->stream, ", \"cloexec\": %s, \"origin\": \"%s\"}",
+		handle->cloexec ? "true" : "false", name_of_origin(handle->origin));
 }
 
 static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
