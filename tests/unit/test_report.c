@@ -77,9 +77,12 @@ static void test_windbg_snapshot(void **state)
 	fixture_init(&fixture);
 	fake_process(&fixture.model, 4242, S);
 	for (uint64_t time_ns = 1; time_ns <= 6; time_ns++) {
-		struct handle_moment moment = {.time_ns = time_ns * S};
+		struct trace trace = {.kind = TRACE_OPEN,
+				      .pid = time_ns == 5 ? 1 : 4242,
+				      .number = 3,
+				      .moment = {.time_ns = time_ns * S}};
 
-		observer.trace(observer.context, TRACE_OPEN, time_ns == 5 ? 1 : 4242, 3, &moment);
+		observer.trace(observer.context, &trace);
 	}
 	fixture.report.history = history;
 	fixture_report(&fixture, "/opt/leaky");
