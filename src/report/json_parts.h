@@ -1,0 +1,31 @@
+/* What the JSON documents share: writing piece by piece, a handle, the head of an answer. */
+#ifndef HTRACE_REPORT_JSON_PARTS_H
+#define HTRACE_REPORT_JSON_PARTS_H
+
+#include "report/json_stack.h"
+
+/* Writes the value and drops it. */
+void json_write_take(FILE *stream, json_t *value);
+
+/* The members of `object` without its braces, and the name of the member that follows. */
+void json_write_members_take(FILE *stream, json_t *object, const char *next);
+
+/* A handle's type, or "unknown". */
+json_t *json_handle_type(const char *type);
+
+/* All that is known of a handle but its stack. `name_take` is its name. */
+json_t *json_handle(const struct handle *handle, uint64_t end_ns, json_t *name_take);
+
+/* Time of day of the report; null: not known. */
+json_t *json_wall(const struct report *report);
+
+/* What an answer to `show` or `handles` begins with. */
+json_t *json_answer(const struct report *report, const struct report_query *query,
+		    const char *schema);
+
+int json_traces(const struct report *report, const struct report_query *query,
+		const struct report_style *style, FILE *stream);
+int json_handles(const struct report *report, const struct report_query *query,
+		 const struct report_style *style, FILE *stream);
+
+#endif
