@@ -43,16 +43,15 @@ static json_t *name_of(struct output *output, const struct handle *handle)
 
 static void write_handle(struct output *output, const struct handle *handle, uint64_t end_ns)
 {
-	struct stack stack = stack_table_get(output->report->stacks, handle->opened.stack_id);
+	uint32_t stack_id = handle->opened.stack_id;
 	json_t *object = json_handle(handle, end_ns, name_of(output, handle));
 
 	if (output->query->number >= 0) {
-		json_object_set_new(
-		    object, "stack_complete",
-		    json_boolean(stack.frames_n && stack.end == STACK_END_COMPLETE));
-		json_object_set_new(object, "stack_end", json_string(name_of_stack_end(stack.end)));
-		json_object_set_new(object, "stack",
-				    json_stack(output->report, handle->opened.stack_id));
+		json_t *end = json_stack_end(output->report, stack_id);
+
+		json_object_update(object, end);
+		json_decref(end);
+		json_object_set_new(object, "stack", json_stack(output->report, stack_id));
 	}
 	fputs("{", output->stream);
 	json_write_members_take(output->stream, object, "opened_at");

@@ -23,6 +23,16 @@ json_t *json_handle_type(const char *type)
 	return json_text(type ? type : "unknown");
 }
 
+json_t *json_stack_end(const struct report *report, uint32_t stack_id)
+{
+	struct stack stack = stack_table_get(report->stacks, stack_id);
+
+	return json_pack("{s:b, s:o}", "stack_complete",
+			 stack.frames_n && stack.end == STACK_END_COMPLETE, "stack_end",
+			 stack_id == STACK_NONE ? json_null()
+						: json_string(name_of_stack_end(stack.end)));
+}
+
 json_t *json_handle(const struct handle *handle, uint64_t end_ns, json_t *name_take)
 {
 	uint64_t opened_ns = handle->opened.time_ns;

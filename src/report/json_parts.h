@@ -13,6 +13,9 @@ void json_write_members_take(FILE *stream, json_t *object, const char *next);
 /* A handle's type, or "unknown". */
 json_t *json_handle_type(const char *type);
 
+/* "stack_complete" and "stack_end" of a stack; no end where none was taken. */
+json_t *json_stack_end(const struct report *report, uint32_t stack_id);
+
 /* All that is known of a handle but its stack. `name_take` is its name. */
 json_t *json_handle(const struct handle *handle, uint64_t end_ns, json_t *name_take);
 

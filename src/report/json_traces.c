@@ -20,13 +20,8 @@ struct output {
 static void write_stack(const void *context, uint64_t key, FILE *stream)
 {
 	const struct report *report = context;
-	struct stack stack = stack_table_get(report->stacks, (uint32_t)key);
 
-	json_write_members_take(stream,
-				json_pack("{s:b, s:s}", "stack_complete",
-					  stack.frames_n && stack.end == STACK_END_COMPLETE,
-					  "stack_end", name_of_stack_end(stack.end)),
-				"stack");
+	json_write_members_take(stream, json_stack_end(report, (uint32_t)key), "stack");
 	json_write_take(stream, json_stack(report, (uint32_t)key));
 }
 

@@ -16,7 +16,7 @@
 enum column { NUMBER, TYPE, AGE, ORIGIN, THREAD, CLOEXEC, COLUMNS };
 
 /* A longer name does not push the places of the other handles to the right. */
-enum { NAME_COLUMNS_MAX = 32, DETAILS_COLUMNS_MIN = 32, CELL_BYTES = 48 };
+enum { NAME_COLUMNS_MAX = 32, CELL_BYTES = 48 };
 
 struct cells {
 	char text[COLUMNS][CELL_BYTES];
@@ -60,11 +60,11 @@ static void cells_make(struct cells *cells, const struct table *table, const str
 	snprintf(cells->text[CLOEXEC], CELL_BYTES, "%s", handle->cloexec ? "yes" : "no");
 }
 
-static uint32_t name_width(const char *name)
+static uint32_t target_width(const char *text)
 {
 	_cleanup_(words_fini) struct words words = {0};
 
-	words_add_target(&words, name);
+	words_add_target(&words, text);
 	return words_width(words_text(&words));
 }
 
@@ -74,32 +74,51 @@ static void widen(uint32_t *width, uint32_t wanted)
 		*width = wanted;
 }
 
-static void table_measure(struct table *table)
+static const char *place_of(struct table *table, const struct handle *handle)
 {
-	uint32_t columns = table->page->style->columns, sum = 0;
-	const char *last_name = NULL;
+	return text_cache_get(&table->places, handle->opened.stack_id, make_place,
+			      table->page->report);
+}
+
+static void measure_columns(struct table *table)
+{
 	struct cells cells;
 
 	for (int i = 0; i < COLUMNS; i++)
 		table->widths[i] = strlen(heads[i]);
 	table->name_width = strlen("name");
 	array_each (item, &table->section->handles) {
-		const struct handle *handle = *item;
+		uint32_t width = (*item)->name ? target_width((*item)->name) : 0;
 
-		cells_make(&cells, table, handle);
+		cells_make(&cells, table, *item);
 		for (int i = 0; i < COLUMNS; i++)
 			widen(&table->widths[i], strlen(cells.text[i]));
-		if (handle->name && handle->name != last_name) {
-			uint32_t width = name_width(handle->name);
-
-			last_name = handle->name;
-			if (width <= NAME_COLUMNS_MAX)
-				widen(&table->name_width, width);
-		}
+		if (width <= NAME_COLUMNS_MAX)
+			widen(&table->name_width, width);
 	}
+}
+
+/* Is there room for the details of most handles beside the columns? */
+static bool has_room(struct table *table, uint32_t columns)
+{
+	uint32_t at = table->name_width + 2;
+	size_t too_long = 0;
+
 	for (int i = 0; i < COLUMNS; i++)
-		sum += table->widths[i] + 2;
-	table->below = columns && columns < sum + DETAILS_COLUMNS_MIN;
+		at += table->widths[i] + 2;
+	if (columns < at)
+		return false;
+	array_each (item, &table->section->handles)
+		too_long += words_width(place_of(table, *item)) > columns - at;
+	return too_long <= table->section->handles.count / 4;
+}
+
+static void table_measure(struct table *table)
+{
+	uint32_t columns = table->page->style->columns;
+
+	measure_columns(table);
+	table->below = columns && !has_room(table, columns);
 }
 
 /* Numbers stand to the right of their column. */
@@ -179,9 +198,7 @@ static void write_row(struct table *table, const struct handle *handle, struct w
 	add_cells(scratch, table, texts);
 	if (handle->name)
 		words_add_target(name, handle->name);
-	write_details(table, words_text(scratch), words_text(name),
-		      text_cache_get(&table->places, handle->opened.stack_id, make_place,
-				     table->page->report));
+	write_details(table, words_text(scratch), words_text(name), place_of(table, handle));
 }
 
 static void write_table(struct table *table)

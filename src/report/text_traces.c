@@ -104,7 +104,8 @@ static void write_trace(struct telling *telling, const struct listed_trace *item
 	snprintf(head, sizeof(head), "#%u %s", rank, kinds[trace->kind]);
 	fputc('\n', page->stream);
 	page_paragraph(page, 0, TEXT_INDENT, colours[trace->kind], head, words_text(&line));
-	fputs(text_cache_get(&telling->stacks, key, write_stack, telling), page->stream);
+	if (trace->moment.stack_id != STACK_NONE) /* none is taken at exec, nor of what is unseen */
+		fputs(text_cache_get(&telling->stacks, key, write_stack, telling), page->stream);
 }
 
 /* Where the list leaves what the history keeps. */

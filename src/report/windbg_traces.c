@@ -33,7 +33,7 @@ void windbg_add_stack(struct words *words, const struct report *report, uint32_t
 		for (uint32_t j = 0; j < count; j++)
 			add_symbol(words, &symbols[j]);
 	}
-	if (stack.end != STACK_END_COMPLETE)
+	if (stack_id != STACK_NONE && stack.end != STACK_END_COMPLETE)
 		words_addf(words, "[stack ends here: %s]\n", name_of_stack_end(stack.end));
 }
 

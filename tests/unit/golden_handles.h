@@ -41,7 +41,7 @@ static const char golden_handles_80_text[] =
     "        /var/lib/a/name/that/is/longer/than/others/may/be/before/they/are/aligned\n"
     "        fun4 leakyhandles.c:41\n";
 
-static const char golden_handles_120_text[] =
+static const char golden_handles_140_text[] =
     "== /opt/leaky (pid 4242): 6 handles open; collector bpf\n"
     "handle  type     open for  origin          thread  cloexec  name                      opened "
     "at\n"
@@ -50,9 +50,8 @@ static const char golden_handles_120_text[] =
     "libfoo.so+0x1234\n"
     "     7  file     30 s      opened          4242    no       /var/log/leaky.log        fun4 "
     "leakyhandles.c:41\n"
-    "    11  file     19 s      opened          4242    yes      /tmp/\\x1b[2J\\xff\\u{202e}\n"
-    "                                                            evil\\x1b[2Jname\\x0a "
-    "a\\x09b\\xc3(.c:4294967295\n"
+    "    11  file     19 s      opened          4242    yes      /tmp/\\x1b[2J\\xff\\u{202e}  "
+    "evil\\x1b[2Jname\\x0a a\\x09b\\xc3(.c:4294967295\n"
     "    12  eventfd  20 s      opened          4243    no       "
     "std::vector<std::basic_string<char>,\n"
     "                                                            "

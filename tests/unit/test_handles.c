@@ -73,7 +73,7 @@ static void test_golden(void **state)
 	check_styled(&life, report_text.write_handles, PID, -1,
 		     (struct report_style){.columns = 80}, golden_handles_80_text);
 	check_styled(&life, report_text.write_handles, PID, -1,
-		     (struct report_style){.columns = 120}, golden_handles_120_text);
+		     (struct report_style){.columns = 140}, golden_handles_140_text);
 	check_text(&life, report_text.write_handles, PID, 7, 0, golden_handle_text);
 	check_text(&life, report_windbg.write_handles, PID, -1, 0, golden_handles_windbg);
 	check_text(&life, report_windbg.write_handles, PID, 7, 0, golden_handle_windbg);

@@ -302,6 +302,40 @@ static void test_states(void **state)
 	life_fini(&life);
 }
 
+/* What has no stack has none, and does not say that it could not be read. */
+static void test_no_stack(void **state)
+{
+	const struct observed_handle none[1];
+	struct actor actor = {PID, PID, 4 * S, 0, (uint32_t)NO_CALL};
+	struct life life;
+	json_t *root;
+
+	(void)state;
+	life_init(&life, 100);
+	model_attached(life.model, PID);
+	life_open(&life, 2 * S, PID, 5, life.open_stack, "file", "/tmp/x"); /* close-on-exec */
+	life_open(&life, 3 * S, PID, 6, life.open_stack, "eventfd", NULL);
+	model_exec(life.model, &actor, PID, NULL);
+	while (model_observe(life.model, PID, none, 0, 5 * S, 6 * S))
+		;
+	life_report(&life);
+	check_has(&life, report_text.write_traces, PID, 5,
+		  "#1 CLOSE handle 5: by exec (close-on-exec), 96 s ago; it was open for 2.0 s\n\n"
+		  "#2 OPEN");
+	check_has(&life, report_text.write_traces, PID, 6,
+		  "#1 CLOSE handle 6: found closed, by what was not seen, 94 s ago; it was open "
+		  "for 3.0 s\n\n#2 OPEN");
+	check_has(&life, report_windbg.write_traces, PID, 6, "Handle 0x6 - CLOSE:\n-----------");
+	root = parse(&life, PID, 5, 0);
+	is_string(root, "processes/0/traces/0/closed_by", "exec");
+	is_null(root, "processes/0/traces/0/operation");
+	is_null(root, "processes/0/traces/0/stack_end");
+	is_boolean(root, "processes/0/traces/0/stack_complete", false);
+	is_count(root, "processes/0/traces/0/stack", 0);
+	json_decref(root);
+	life_fini(&life);
+}
+
 /* The date is told where it is another day's. */
 static void test_wall(void **state)
 {
@@ -391,8 +425,9 @@ int main(void)
 	    cmocka_unit_test(test_json),      cmocka_unit_test(test_processes),
 	    cmocka_unit_test(test_forgotten), cmocka_unit_test(test_failed_close),
 	    cmocka_unit_test(test_nothing),   cmocka_unit_test(test_states),
-	    cmocka_unit_test(test_wall),      cmocka_unit_test(test_promises),
-	    cmocka_unit_test(test_names),     cmocka_unit_test(test_speed),
+	    cmocka_unit_test(test_wall),      cmocka_unit_test(test_no_stack),
+	    cmocka_unit_test(test_promises),  cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_speed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
