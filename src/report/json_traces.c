@@ -89,7 +89,7 @@ static json_t *json_now(const struct output *output, const struct trace_section 
 	const struct process *process = section->process.process;
 	const struct handle *now = section->now;
 
-	if (!now || !now->open || !process)
+	if (!now || !process)
 		return json_null();
 	return json_handle(now, process->exited ? process->exit_ns : output->report->now_ns,
 			   json_text(now->name));

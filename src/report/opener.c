@@ -51,7 +51,7 @@ const struct symbol *opener_find(const struct report *report, uint32_t stack_id)
 				outside = symbol;
 		}
 	}
-	return outside ? outside : innermost;
+	return innermost;
 }
 
 void opener_add(struct words *words, const struct symbol *symbol)

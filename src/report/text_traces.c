@@ -158,7 +158,7 @@ static void write_state(const struct telling *telling)
 
 	if (telling->query->number < 0 || !process)
 		return;
-	if (section->now && section->now->open)
+	if (section->now)
 		add_open_state(&line, telling->page->report, section);
 	else if (!section->count)
 		words_add(&line, process->exited ? " is not open, and no trace of it is kept"

@@ -77,12 +77,8 @@ static void add_handle(void *context, const struct handle *handle)
 	add_known(listing, TRACE_CLOSE, handle->closed_by, handle->number, &past->closed,
 		  past->opened.time_ns);
 	add_known(listing, TRACE_OPEN, 0, handle->number, &past->opened, 0);
-	if (listing->query->number >= 0 && (handle->open || listing->query->pid)) {
-		struct trace_section *section = section_of(listing, listing->process->pid);
-
-		if (!section->now || handle->open)
-			section->now = handle;
-	}
+	if (listing->query->number >= 0 && handle->open)
+		section_of(listing, listing->process->pid)->now = handle;
 }
 
 /* As the life went on, backwards. What is one trace stands side by side. */

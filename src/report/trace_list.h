@@ -16,7 +16,7 @@ struct listed_trace {
 struct trace_section {
 	int32_t pid;
 	struct report_process process; /* borrowed; .process NULL: it has been forgotten */
-	const struct handle *now;      /* the number that was asked for: its record; NULL: none */
+	const struct handle *now;      /* the handle that was asked for; NULL: it is not open */
 	size_t first, count;           /* in trace_list.traces */
 };
 

@@ -197,6 +197,30 @@ static void test_processes(void **state)
 	life_fini(&life);
 }
 
+/* An opening that only the model knows is the opener's, whichever process is asked first. */
+static void test_opener_process(void **state)
+{
+	struct report_process first;
+	struct life life;
+	json_t *root;
+
+	(void)state;
+	life_init(&life, 0);
+	model_attached(life.model, PID);
+	life_open(&life, 2 * S, PID, 5, life.open_stack, "eventfd", NULL);
+	fork_child(&life, 3 * S, 5000);
+	life_report(&life);
+	first = life.report.processes.data[0];
+	life.report.processes.data[0] = life.report.processes.data[1];
+	life.report.processes.data[1] = first;
+	root = parse(&life, 0, -1, 0);
+	is_count(root, "processes", 1);
+	is_integer(root, "processes/0/pid", PID);
+	is_count(root, "processes/0/traces", 1);
+	json_decref(root);
+	life_fini(&life);
+}
+
 /* A process that was forgotten has no program any more, but its traces. */
 static void test_forgotten(void **state)
 {
@@ -350,6 +374,8 @@ static void test_wall(void **state)
 	life_report(&life);
 	check_has(&life, report_text.write_traces, PID, 5, " ago (2001-09-07 21:59:59.999)\n");
 	check_has(&life, report_text.write_traces, PID, 6, ", 0 ns ago (01:46:40.000)\n");
+	life.report.wall.tv_nsec = 999999999;
+	check_has(&life, report_text.write_traces, PID, 6, ", 0 ns ago (01:46:41.000)\n");
 	life.report.wall = (struct timespec){0};
 	check_has(&life, report_text.write_traces, PID, 5, ": by eventfd2, 27 h 46 min ago\n");
 	life_fini(&life);
@@ -425,9 +451,9 @@ int main(void)
 	    cmocka_unit_test(test_json),      cmocka_unit_test(test_processes),
 	    cmocka_unit_test(test_forgotten), cmocka_unit_test(test_failed_close),
 	    cmocka_unit_test(test_nothing),   cmocka_unit_test(test_states),
-	    cmocka_unit_test(test_wall),      cmocka_unit_test(test_no_stack),
-	    cmocka_unit_test(test_promises),  cmocka_unit_test(test_names),
-	    cmocka_unit_test(test_speed),
+	    cmocka_unit_test(test_wall),      cmocka_unit_test(test_opener_process),
+	    cmocka_unit_test(test_no_stack),  cmocka_unit_test(test_promises),
+	    cmocka_unit_test(test_names),     cmocka_unit_test(test_speed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
