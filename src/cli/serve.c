@@ -132,6 +132,7 @@ int serve_show(struct serving *serving, const struct options *options, int argc,
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report_name_traces(&report, &query);
 	result = options->format->write_traces(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);
@@ -149,6 +150,7 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report_name_handles(&report, &query);
 	result = options->format->write_handles(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);
