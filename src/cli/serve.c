@@ -162,7 +162,8 @@ int serve_status(struct serving *serving, const struct options *options, int arg
 {
 	if (argc > 0)
 		return too_many(serving, "status", "no words");
-	return stream_status(serving, host_status(serving->host, options, serving->out));
+	return stream_status(serving,
+			     host_status(serving->host, options, &serving->style, serving->out));
 }
 
 int serve_disable(struct serving *serving, const struct options *options, int argc, char **argv)
