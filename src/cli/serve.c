@@ -85,6 +85,7 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	}
 	session_report(serving->session, &snapshot, &report, serving->progress,
 		       serving->progress_context);
+	report.snapshot_told = true;
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
