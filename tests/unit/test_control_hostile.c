@@ -3,6 +3,7 @@
  * each is told why where that can be said, is cut off, and a client that is none of this notices
  * nothing.
  */
+#include "allocated.h"
 #include "control_harness.h"
 
 #include <sys/resource.h>
@@ -10,7 +11,7 @@
 
 enum {
 	GARBAGE_BYTES = 100 << 20,
-	MEMORY_BYTES_MAX = 8 << 20, /* that it may cost */
+	MEMORY_BYTES_MAX = 1 << 20, /* that it may cost */
 	BIG_BYTES = 4 << 20,
 	OTHER_USER = 65534,
 };
@@ -90,15 +91,6 @@ static void test_too_long(void **state)
 	host_end(&host);
 }
 
-static size_t resident_bytes(void)
-{
-	_cleanup_(fclose) FILE *stream = fopen("/proc/self/statm", "re");
-	size_t all, resident;
-
-	assert_int_equal(fscanf(stream, "%zu %zu", &all, &resident), 2);
-	return resident * sysconf(_SC_PAGESIZE);
-}
-
 /* Tries to get all of it in, in a process of its own; reads nothing. `lines`: with line ends. */
 static void send_garbage(bool lines)
 {
@@ -129,7 +121,7 @@ static void garbage(bool lines)
 	host.control->stuck_ns_max = 200 * MS;
 	other = raw_connect();
 	other_is_served(&host, other);
-	before = resident_bytes();
+	before = allocated_bytes();
 	for (int i = 0; i < 4; i++) {
 		pids[i] = fork();
 		if (!pids[i])
@@ -141,7 +133,7 @@ static void garbage(bool lines)
 
 		control_wait(host.control, 1);
 		other_is_served(&host, other);
-		now = resident_bytes();
+		now = allocated_bytes();
 		most = now > most ? now : most;
 		running = false;
 		for (int i = 0; i < 4; i++) {
