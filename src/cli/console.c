@@ -18,6 +18,8 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
+#include <wctype.h>
 
 enum {
 	NAME_BYTES_MAX = 40, /* of the target, in the prompt */
@@ -36,12 +38,20 @@ struct console {
 
 /* ---- what the session tells ---- */
 
-/* What comes from others does not steer the terminal. */
+/* What comes from others does not steer the terminal, and is text in its alphabet. */
 static void make_plain(char *text)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
+	while (*text) {
+		mbstate_t state = {0};
+		wchar_t c;
+		size_t n = mbrtowc(&c, text, strlen(text), &state);
+		bool is_text = n <= MB_CUR_MAX;
+
+		n = is_text ? n : 1;
+		if (!is_text || !iswprint(c))
+			memset(text, '?', n);
+		text += n;
+	}
 }
 
 /* For prompt_ops: tells all events that there are; false: the session has ended. */
@@ -263,15 +273,16 @@ int console_run(const char *name, const char *target)
 {
 	struct console console = {.name = name};
 	struct prompt_ops ops = {tell_events, &console};
-	_cleanup_(free) char *text = prompt_text(target);
 	int status = hold(&console);
 
 	if (!status) {
+		_cleanup_(free) char *text = NULL;
 		struct prompt *prompt;
 
 		/* Names of files are typed in whatever alphabet: UTF-8 where nothing is said. */
 		if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
 			setlocale(LC_CTYPE, "C.UTF-8");
+		text = prompt_text(target);
 		console_signals_catch();
 		leave_target(&console);
 		prompt = prompt_new(text, client_fd(console.hold), &ops);

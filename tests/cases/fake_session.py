@@ -73,9 +73,9 @@ class FakeSession:
         elif verb == "colour":
             colour = request.get("colour", False)
             self._send(connection, status=0, output="\033[1mbright\033[0m\n" if colour else "plain\n")
-        elif verb == "pause":
+        elif verb in ("pause", "silent"):
             time.sleep(float(words[1]))
-            self._send(connection, status=0, output="paused\n")
+            self._send(connection, status=0, output="paused\n" if verb == "pause" else "")
         else:
             self._send(connection, status=0, output=f"answer to {' '.join(words)}\n")
         if verb == "disable":

@@ -147,6 +147,28 @@ def events(lab, terminal):
         shown.expect("paused", END, "a ?[31mstrange? name", PROMPT)
 
 
+def types_ahead(lab, terminal):
+    """What is typed before the prompt is there stands behind it, once."""
+    with Place(lab, terminal) as place:
+        shown = place.terminal
+        shown.enter("silent 1")
+        harness.wait_for("the request", lambda: place.words())
+        shown.type("diff --top=")
+        shown.expect(f"{PROMPT} silent 1", f"{PROMPT} diff --top=")
+        for _ in range(20):
+            shown.key("C-c")
+            shown.type("abc")
+            shown.key("Home")
+            shown.type("diff ")
+            shown.expect(f"{PROMPT} diff abc")
+        shown.key("Enter")
+        harness.wait_for("the request", lambda: place.words()[-1] == ["diff", "abc"])
+        # Two lines at once, as they are pasted.
+        shown.type("pause 0.3\rstatus\r" if terminal is PtyTerminal else "pause 0.3\nstatus\n")
+        shown.expect("answer to status", PROMPT)
+        check(place.words()[-2:] == [["pause", "0.3"], ["status"]], lambda: place.words())
+
+
 def completes(lab, terminal):
     with Place(lab, terminal) as place:
         shown = place.terminal
@@ -326,7 +348,7 @@ def in_both(name, behaviour):
     globals()[f"test_{name}_tmux"] = lambda lab: behaviour(lab, TmuxTerminal)
 
 
-for function in [answers, errors, helps, events, completes, remembers, interrupts, suspends, resizes, ends]:
+for function in [answers, errors, helps, events, types_ahead, completes, remembers, interrupts, suspends, resizes, ends]:
     in_both(function.__name__, function)
 
 
@@ -383,11 +405,30 @@ def test_no_home(lab):
         check(not place.history() and not os.path.exists(os.path.join(lab.work, ".local")), "a history was written")
 
 
+def test_state_home(lab):
+    """The history's place as the XDG Base Directory Specification has it."""
+    state = os.path.join(lab.new_folder("elsewhere"), "state")
+    with Place(lab, PtyTerminal, XDG_STATE_HOME=state) as place:
+        place.terminal.enter("status")
+        place.terminal.expect("answer to status", PROMPT)
+        # It is there at once, and consoles side by side keep the lines of both.
+        with open(f"{state}/htrace/history", "a") as kept:
+            kept.write("from another\n")
+        place.terminal.enter("show")
+        place.terminal.expect("answer to show", PROMPT)
+        check(lab.read(f"{state}/htrace/history") == "status\nfrom another\nshow\n", "the history")
+        check(os.stat(state).st_mode & 0o777 == 0o700, oct(os.stat(state).st_mode))
+        check(not place.history(), "another history was written")
+    with Place(lab, PtyTerminal, XDG_STATE_HOME="/proc/nowhere") as place:
+        place.terminal.enter("status")
+        place.terminal.expect(f"{PROMPT} status", "answer to status", PROMPT)
+
+
 def test_long_name(lab):
     """The prompt leaves room, and no name steers the terminal."""
-    with Place(lab, PtyTerminal, start=False, TARGET="a\033[31m" + "b" * 200 + "(4242)") as place:
+    with Place(lab, PtyTerminal, start=False, TARGET="a\033[31m\udcff" + "b" * 200 + "(4242)") as place:
         place.terminal.enter('clear; "$CONSOLE" 4242 "$TARGET"')
-        place.terminal.expect("a?[31m" + "b" * 25 + "...(4242)>")
+        place.terminal.expect("a?[31m?" + "b" * 24 + "...(4242)>")
 
 
 def test_piped(lab):
