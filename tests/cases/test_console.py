@@ -122,6 +122,10 @@ def events(lab, terminal):
         # A line of several rows, and the cursor in its first one.
         shown.type("z" * 170)
         shown.wait("170 z", lambda: "\n".join(shown.lines()).count("z") == 170)
+        # The cursor is in its last row.
+        rows = [f"{PROMPT} " + "z" * (80 - len(PROMPT) - 1), "z" * 80, "z" * (170 - 80 - (80 - len(PROMPT) - 1))]
+        place.session.tell("process 4242 is here")
+        shown.expect("answer to diff --top=3", "process 4242 is here", *rows)
         shown.key("Home")
         shown.type("show ")
         shown.wait("show", lambda: any("show" in line for line in shown.lines()))
