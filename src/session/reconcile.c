@@ -23,32 +23,52 @@ void session_observation_fini(struct observation *seen)
 	array_fini(&seen->handles);
 }
 
-int session_observe(pid_t pid, struct observation *out)
+/* False: closed since the folder was listed; an event tells. */
+static bool look_at(pid_t pid, int32_t number, struct observation *seen,
+		    struct observed_handle *out)
 {
+	char link[PROCFS_LINK_MAX];
+	uint32_t flags = 0;
+
+	if (procfs_fd_link(pid, number, link) < 0 || procfs_fd_flags(pid, number, &flags) < 0)
+		return false;
+	/* A leak has handles of one name in a row. */
+	if (!seen->names.count || strcmp(seen->names.data[seen->names.count - 1], link))
+		array_push(&seen->names, xstrdup(link));
+	*out = (struct observed_handle){
+	    .number = number,
+	    .cloexec = flags & O_CLOEXEC,
+	    .type = procfs_link_type(link),
+	    .name = seen->names.data[seen->names.count - 1],
+	};
+	return true;
+}
+
+int session_observe(const struct session *session, pid_t pid, struct observation *seen)
+{
+	const struct process *process = session ? model_process(session->model, pid) : NULL;
+	struct observation before = *seen;
 	struct procfs_fds fds;
+	size_t old = 0;
 	int result = procfs_fds(pid, &fds, NULL);
 
-	*out = (struct observation){0};
 	if (result)
 		return result;
+	*seen = (struct observation){.names = before.names};
 	array_each (number, &fds.numbers) {
-		char link[PROCFS_LINK_MAX];
-		uint32_t flags = 0;
+		struct observed_handle handle = {.number = *number, .known = true};
 
-		/* Closed since the folder was listed: an event tells. */
-		if (procfs_fd_link(pid, *number, link) < 0 ||
-		    procfs_fd_flags(pid, *number, &flags) < 0)
-			continue;
-		/* A leak has handles of one name in a row. */
-		if (!out->names.count || strcmp(out->names.data[out->names.count - 1], link))
-			array_push(&out->names, xstrdup(link));
-		array_push(&out->handles, (struct observed_handle){
-					      .number = *number,
-					      .cloexec = flags & O_CLOEXEC,
-					      .type = procfs_link_type(link),
-					      .name = out->names.data[out->names.count - 1],
-					  });
+		while (old < before.handles.count && before.handles.data[old].number < *number)
+			old++;
+		if (process && model_was_observed(session->model, process, *number))
+			array_push(&seen->handles, handle);
+		else if (old < before.handles.count && before.handles.data[old].number == *number &&
+			 !before.handles.data[old].known)
+			array_push(&seen->handles, before.handles.data[old]);
+		else if (look_at(pid, *number, seen, &handle))
+			array_push(&seen->handles, handle);
 	}
+	array_fini(&before.handles);
 	procfs_fds_fini(&fds);
 	return 0;
 }
@@ -71,28 +91,28 @@ static void drain(struct session *session, uint64_t until_ns)
 	}
 }
 
+/* How many numbers differ, or a negative errno: it has ended, or may not be looked at. */
+static int64_t compare(struct session *session, pid_t pid, struct observation *seen)
+{
+	uint64_t begin = clock_now_ns();
+
+	if (session_observe(session, pid, seen) < 0)
+		return -ESRCH;
+	drain(session, clock_now_ns());
+	/* The numbers of a process that ended meanwhile are as its exit told. */
+	if (!map_get(&session->targets, pid))
+		return -ESRCH;
+	return model_observe(session->model, pid, seen->handles.data, seen->handles.count, begin,
+			     clock_now_ns());
+}
+
 void session_reconcile_process(struct session *session, pid_t pid)
 {
-	for (int i = 0; i < ATTEMPTS_MAX; i++) {
-		uint64_t begin = clock_now_ns();
-		struct observation seen;
-		uint32_t differences;
+	struct observation seen = {0};
 
-		if (session_observe(pid, &seen) < 0)
-			return;
-		drain(session, clock_now_ns());
-		/* The numbers of a process that ended meanwhile are as its exit told. */
-		if (!map_get(&session->targets, pid)) {
-			session_observation_fini(&seen);
-			return;
-		}
-		differences = model_observe(session->model, pid, seen.handles.data,
-					    seen.handles.count, begin, clock_now_ns());
-		session_observation_fini(&seen);
-		if (!differences)
-			return;
+	for (int i = 0; i < ATTEMPTS_MAX && compare(session, pid, &seen) > 0; i++)
 		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-	}
+	session_observation_fini(&seen);
 }
 
 void session_name_received(struct session *session)

@@ -12,6 +12,7 @@
 
 /* A session's name: the target's pid in decimal, or "all". */
 enum { SESSION_NAME_BYTES = 64 };
+#define SESSION_NAME_ALL "all"
 
 /* The folder's path, made where it is missing; owned by the caller. NULL with a sentence. */
 char *socket_dir_path(struct error *error);
