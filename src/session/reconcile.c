@@ -53,8 +53,7 @@ int session_observe(pid_t pid, struct observation *out)
 	return 0;
 }
 
-/* Applies all events up to `until_ns`. */
-static void drain(struct session *session, uint64_t until_ns)
+void session_drain(struct session *session, uint64_t until_ns)
 {
 	struct event_sink sink = {session_receive, session};
 	struct error error;
@@ -71,33 +70,58 @@ static void drain(struct session *session, uint64_t until_ns)
 	}
 }
 
-void session_reconcile_process(struct session *session, pid_t pid)
+/* How many numbers differ or were left alone; 0 too for a process that has gone. */
+static uint32_t compare_once(struct session *session, pid_t pid)
 {
-	for (int i = 0; i < ATTEMPTS_MAX; i++) {
-		uint64_t begin = clock_now_ns();
-		struct observation seen;
-		uint32_t differences;
+	uint64_t begin = clock_now_ns();
+	struct observation seen;
+	uint32_t differences = 0;
+	int result = session_observe(pid, &seen);
 
-		if (session_observe(pid, &seen) < 0)
-			return;
-		drain(session, clock_now_ns());
-		/* The numbers of a process that ended meanwhile are as its exit told. */
-		if (!map_get(&session->targets, pid)) {
-			session_observation_fini(&seen);
-			return;
-		}
+	session_drain(session, clock_now_ns());
+	/* A zombie has an empty folder. */
+	if (session->everything && !seen.handles.count)
+		session_vanished(session, pid);
+	/* The numbers of a process that ended meanwhile are as its exit told. */
+	if (!result && map_get(&session->targets, pid))
 		differences = model_observe(session->model, pid, seen.handles.data,
 					    seen.handles.count, begin, clock_now_ns());
-		session_observation_fini(&seen);
-		if (!differences)
-			return;
-		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+	session_observation_fini(&seen);
+	return differences;
+}
+
+/* One pause for all of them, not one for each. */
+void session_reconcile_processes(struct session *session, const struct procfs_fds *pids)
+{
+	struct procfs_fds left = {0};
+
+	array_each (pid, &pids->numbers)
+		array_push(&left.numbers, *pid);
+	for (int i = 0; i < ATTEMPTS_MAX && left.numbers.count; i++) {
+		size_t kept = 0;
+
+		if (i)
+			nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+		array_each (pid, &left.numbers)
+			if (compare_once(session, *pid))
+				left.numbers.data[kept++] = *pid;
+		left.numbers.count = kept;
 	}
+	procfs_fds_fini(&left);
+}
+
+void session_reconcile_process(struct session *session, pid_t pid)
+{
+	struct procfs_fds one = {0};
+
+	array_push(&one.numbers, pid);
+	session_reconcile_processes(session, &one);
+	procfs_fds_fini(&one);
 }
 
 void session_name_received(struct session *session)
 {
-	ARRAY(pid_t) pids = {0};
+	struct procfs_fds pids = {0};
 
 	if (clock_now_ns() < session->look_after_ns)
 		return;
@@ -106,22 +130,22 @@ void session_name_received(struct session *session)
 		struct target *target = (struct target *)(uintptr_t)entry->value;
 
 		if (target->has_nameless)
-			array_push(&pids, target->pid);
+			array_push(&pids.numbers, target->pid);
 		target->has_nameless = false;
 	}
-	array_each (pid, &pids)
-		session_reconcile_process(session, *pid);
-	array_fini(&pids);
+	session_reconcile_processes(session, &pids);
+	procfs_fds_fini(&pids);
 	session->look_after_ns = clock_now_ns() + LOOK_PAUSE_NS;
 }
 
 void session_reconcile(struct session *session)
 {
-	ARRAY(pid_t) pids = {0};
+	struct procfs_fds pids = {0};
 
+	if (session->everything)
+		session_greet(session, true);
 	map_each (entry, &session->targets)
-		array_push(&pids, (pid_t)entry->key);
-	array_each (pid, &pids)
-		session_reconcile_process(session, *pid);
-	array_fini(&pids);
+		array_push(&pids.numbers, (pid_t)entry->key);
+	session_reconcile_processes(session, &pids);
+	procfs_fds_fini(&pids);
 }
