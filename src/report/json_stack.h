@@ -21,4 +21,7 @@ json_t *json_stack(const struct report *report, uint32_t stack_id);
 /* {"complete": n, "truncated": n, ...} */
 json_t *json_stack_ends(const uint64_t ends[static STACK_END_N]);
 
+/* What a report says of itself and over all processes: what was lost, what was forgotten. */
+json_t *json_head(const struct report *report, const char *schema);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/list_processes.h"
 #include "report/names.h"
 #include "report/text_parts.h"
 #include "report/words.h"
@@ -316,4 +317,5 @@ const struct report_format report_text = {
     .name = "text",
     .help = "for people: the worst first, with stacks",
     .write = write_text,
+    .write_processes = text_processes,
 };

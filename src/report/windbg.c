@@ -4,6 +4,7 @@
  * tools and eyes that know them. Each handle is shown by itself, as there.
  */
 #include "base/cleanup.h"
+#include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
 #include "report/words.h"
@@ -207,4 +208,5 @@ const struct report_format report_windbg = {
     .name = "windbg",
     .help = "as WinDbg's !htrace -diff prints it",
     .write = write_windbg,
+    .write_processes = windbg_processes,
 };

@@ -4,6 +4,7 @@
  *
  *     whole_session [COLLECTOR [CGROUP [RING_BYTES]]]      "": auto, the whole machine
  *     report FILE    compares with /proc and writes the JSON report
+ *     processes FILE, list FILE, windbg FILE    likewise, the list of processes
  *     figures        what it has come to, in figures
  *     stop MS        looks at nothing for a while
  *     quit
@@ -113,6 +114,12 @@ static bool obey(struct session *session, const char *line)
 	sscanf(line, "%15s %1023s", word, rest);
 	if (!strcmp(word, "report"))
 		write_report(session, rest, report_json.write);
+	else if (!strcmp(word, "processes"))
+		write_report(session, rest, report_json.write_processes);
+	else if (!strcmp(word, "list"))
+		write_report(session, rest, report_text.write_processes);
+	else if (!strcmp(word, "windbg"))
+		write_report(session, rest, report_windbg.write_processes);
 	else if (!strcmp(word, "figures"))
 		write_figures(session);
 	else if (!strcmp(word, "stop"))
