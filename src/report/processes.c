@@ -47,6 +47,8 @@ static void row_make(struct process_row *row, const struct report *report,
 
 	*row = (struct process_row){.shown = shown, .left = diff->before_snapshot};
 	array_each (place, &shown->process->places) {
+		if (place->origin == ORIGIN_BEFORE_TRACING)
+			continue;
 		row->opened += place->opened;
 		row->closed += place->closed;
 	}

@@ -82,34 +82,42 @@ static void write_titles(const struct page *page, const struct table *table)
 }
 
 /* The worst place goes below where it has no room beside. */
+static void write_worst(const struct page *page, const struct process_row *row, uint32_t column,
+			uint32_t gap)
+{
+	_cleanup_(words_fini) struct words worst = {0};
+	uint32_t columns = page->style->columns;
+
+	process_row_add_worst(&worst, row);
+	if (columns && column + gap + words_width(words_text(&worst)) > columns) {
+		fputc('\n', page->stream);
+		page_paragraph(page, TEXT_FRAME_INDENT, TEXT_FRAME_INDENT + 4, PAGE_PLAIN, "",
+			       words_text(&worst));
+		return;
+	}
+	page_spaces(page, gap);
+	fprintf(page->stream, "%s\n", words_text(&worst));
+}
+
 static void write_row(const struct page *page, const struct table *table,
 		      const struct process_row *row)
 {
 	_cleanup_(words_fini) struct words line = {0};
-	_cleanup_(words_fini) struct words worst = {0};
-	uint32_t columns = page->style->columns, width = program_width(row);
+	uint32_t width = program_width(row), gap = 2;
 	uint64_t numbers[COLUMNS_N];
 
 	row_numbers(row, numbers);
 	for (int i = 0; i < COLUMNS_N; i++)
 		words_addf(&line, "%*" PRIu64 "  ", table->widths[i], numbers[i]);
 	words_add_target(&line, process_row_program(row));
-	process_row_add_worst(&worst, row);
 	page_put(page, row->leaks ? PAGE_BAD : PAGE_PLAIN, words_text(&line));
-	if (!*words_text(&worst)) {
+	if (!row->worst) {
 		fputc('\n', page->stream);
 		return;
 	}
-	page_spaces(page, (width < table->program_width ? table->program_width - width : 0) + 2);
-	width = words_width(words_text(&line)) + words_width(words_text(&worst)) + 2 +
-		(width < table->program_width ? table->program_width - width : 0);
-	if (columns && width > columns) {
-		fputc('\n', page->stream);
-		page_paragraph(page, TEXT_FRAME_INDENT, TEXT_FRAME_INDENT + 4, PAGE_PLAIN, "",
-			       words_text(&worst));
-	} else {
-		fprintf(page->stream, "%s\n", words_text(&worst));
-	}
+	if (width < table->program_width)
+		gap += table->program_width - width;
+	write_worst(page, row, words_width(words_text(&line)), gap);
 }
 
 /* ---- those without a line ---- */

@@ -35,9 +35,13 @@ int session_observe(pid_t pid, struct observation *out)
 		char link[PROCFS_LINK_MAX];
 		uint32_t flags = 0;
 
+		result = procfs_fd_link(pid, *number, link);
+		if (result >= 0)
+			result = procfs_fd_flags(pid, *number, &flags);
+		if (result == -EACCES || result == -EPERM)
+			break;
 		/* Closed since the folder was listed: an event tells. */
-		if (procfs_fd_link(pid, *number, link) < 0 ||
-		    procfs_fd_flags(pid, *number, &flags) < 0)
+		if (result < 0)
 			continue;
 		/* A leak has handles of one name in a row. */
 		if (!out->names.count || strcmp(out->names.data[out->names.count - 1], link))
@@ -50,7 +54,7 @@ int session_observe(pid_t pid, struct observation *out)
 					  });
 	}
 	procfs_fds_fini(&fds);
-	return 0;
+	return result == -EACCES || result == -EPERM ? result : 0;
 }
 
 void session_drain(struct session *session, uint64_t until_ns)
@@ -70,6 +74,17 @@ void session_drain(struct session *session, uint64_t until_ns)
 	}
 }
 
+/* The process may not be looked at, not even by us (another user namespace's, or a policy). */
+static void tell_incomplete(struct session *session, pid_t pid)
+{
+	const struct process *process = model_process(session->model, pid);
+	struct actor actor = {.pid = pid, .tid = pid, .time_ns = clock_now_ns()};
+
+	if (process && !process->exited && !process->incomplete)
+		model_apply(session->model, &actor,
+			    &(struct handle_op){.kind = HANDLE_RECONCILE});
+}
+
 /* How many numbers differ or were left alone; 0 too for a process that has gone. */
 static uint32_t compare_once(struct session *session, pid_t pid)
 {
@@ -79,6 +94,8 @@ static uint32_t compare_once(struct session *session, pid_t pid)
 	int result = session_observe(pid, &seen);
 
 	session_drain(session, clock_now_ns());
+	if (result == -EACCES || result == -EPERM)
+		tell_incomplete(session, pid);
 	/* A zombie has an empty folder. */
 	if (session->everything && !seen.handles.count)
 		session_vanished(session, pid);

@@ -52,7 +52,7 @@ int session_attach(struct session *session, pid_t pid, struct error *error);
 /*
  * Traces every process of the machine but this one, or of one cgroup, and those that come later
  * (session_options.everything). The tables of those that exist are known and the first snapshot
- * taken when this returns; their mappings are read when they are first needed.
+ * taken when this returns.
  */
 int session_attach_all(struct session *session, struct error *error);
 

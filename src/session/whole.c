@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GREET_PAUSE_NS = 50000000 };
+enum { GREET_PAUSE_NS = 50000000, MAPS_NS_MAX = 200000000 };
 
 /* What can be seen of the program's file: 32-bit ones make calls that are not recorded. */
 static bool is_foreign(pid_t pid)
@@ -62,6 +62,25 @@ static bool is_wanted(const struct session *session, pid_t pid, struct procfs_st
 	       !status->kernel_thread && !status->ending;
 }
 
+/*
+ * A process that ends or executes another program before its first event is handled leaves no
+ * mappings to read any more. So they are read at once, at some 70 us for each process, but for no
+ * longer than this is worth: what is left is read when a stack needs it.
+ */
+static void read_mappings(struct session *session, const struct procfs_fds *pids)
+{
+	uint64_t until_ns = clock_now_ns() + MAPS_NS_MAX;
+
+	array_each (pid, &pids->numbers) {
+		struct target *target = map_get_pointer(&session->targets, *pid);
+
+		if (clock_now_ns() > until_ns)
+			return;
+		if (target)
+			session_space(session, target);
+	}
+}
+
 int session_attach_all(struct session *session, struct error *error)
 {
 	_cleanup_(procfs_fds_fini) struct procfs_fds pids = {0};
@@ -87,6 +106,7 @@ int session_attach_all(struct session *session, struct error *error)
 		pids.numbers.data[kept++] = *pid;
 	}
 	pids.numbers.count = kept;
+	read_mappings(session, &pids);
 	session_reconcile_processes(session, &pids);
 	array_each (pid, &pids.numbers)
 		model_attached(session->model, *pid);
