@@ -119,13 +119,14 @@ static uint32_t unwind(struct session *session, const struct event_syscall *even
 {
 	struct target *target = session_target(session, event->header.pid);
 	struct frame frames[STACK_FRAMES_MAX];
+	struct address_space *space;
 	uint32_t stack_id, frames_n = 0;
 	enum stack_end end;
 
 	if (!event->stacks_n)
 		return STACK_NONE;
-	end = unwinder_cfi.unwind(session->unwinder, session_space(session, target), event, frames,
-				  &frames_n);
+	space = session_space(session, target); /* first: it may make another unwinder */
+	end = unwinder_cfi.unwind(session->unwinder, space, event, frames, &frames_n);
 	model_stack_ended(session->model, event->header.pid, end);
 	stack_id = stack_table_intern(session->stacks, frames, frames_n, end);
 	teach_collector(session, event, stack_id);

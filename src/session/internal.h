@@ -77,8 +77,8 @@ void session_init(struct session *session, uint32_t traces_max);
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);
 
-/* Drops stacks and images that nothing tells any more, when there are many. No stack_id may be
- * remembered over it but those that the model and the history know. */
+/* Drops stacks, images and files that nothing tells any more, when there are many. No stack_id may
+ * be remembered over it but those that the model and the history know, and no module. */
 void session_tidy(struct session *session);
 
 /* Makes the target of a process that no event announced; its mappings are read when needed. */

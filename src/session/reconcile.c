@@ -81,8 +81,7 @@ static void tell_incomplete(struct session *session, pid_t pid)
 	struct actor actor = {.pid = pid, .tid = pid, .time_ns = clock_now_ns()};
 
 	if (process && !process->exited && !process->incomplete)
-		model_apply(session->model, &actor,
-			    &(struct handle_op){.kind = HANDLE_RECONCILE});
+		model_apply(session->model, &actor, &(struct handle_op){.kind = HANDLE_RECONCILE});
 }
 
 /* How many numbers differ or were left alone; 0 too for a process that has gone. */

@@ -83,7 +83,7 @@ void session_reconcile(struct session *session);
 
 /*
  * What there is to tell, after session_reconcile() and a stop of tracing. Borrowed from the
- * session but for what report_fini() frees. `progress`: as symbolizer_new().
+ * session, until its next step, but for what report_fini() frees. `progress`: as symbolizer_new().
  */
 void session_report(struct session *session, struct report *out,
 		    void (*progress)(void *context, const char *module_path), void *context);

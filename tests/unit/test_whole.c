@@ -188,6 +188,51 @@ static void test_forgotten(void **state)
 	assert_int_equal(fixture->session->newcomers.numbers.count, 0);
 }
 
+/* Programs that each run once, as on a machine that builds: their files are not kept for ever. The
+ * history tells of 2048 of them, and a sweep comes when there are twice as many. */
+static void test_files(void **state)
+{
+	enum {
+		PROGRAMS = 12000,
+		PLACE = 0x7f0000000000,
+		FILES_MOST = 4500,
+		LAST = STRANGER + PROGRAMS
+	};
+	static const uint64_t words[] = {0, 0};
+	const struct bare_stack stack = {PLACE + BARE_TEXT + 16, 0x7ff000000000, words, 2};
+	struct fixture *fixture = *state;
+	int library = bare_library(8);
+	uint64_t now = clock_now_ns();
+
+	session_raise_descriptor_limit();
+	bare_exec(fixture->session, LAST, ++now);
+	bare_map(fixture->session, LAST, ++now, library, PLACE);
+	for (int i = 0; i < PROGRAMS; i++) {
+		int program = bare_library(8);
+
+		bare_exec(fixture->session, STRANGER + i, ++now);
+		bare_map(fixture->session, STRANGER + i, ++now, program, PLACE);
+		bare_open(fixture->session, STRANGER + i, ++now, 3, &stack);
+		bare_close(fixture->session, STRANGER + i, ++now, 3, &stack);
+		bare_exit(fixture->session, STRANGER + i, ++now);
+		close(program);
+		if (i % 1000 == 0) /* what goes on is still told right */
+			bare_open(fixture->session, LAST, ++now, 3 + i, &stack);
+	}
+	assert_true(image_table_modules(fixture->session->images) < FILES_MOST);
+	for (int i = 0; i < PROGRAMS; i += 1000) {
+		const struct handle *handle =
+		    model_handle(fixture->session->model, known(fixture, LAST), 3 + i);
+		struct stack told =
+		    stack_table_get(fixture->session->stacks, handle->opened.stack_id);
+
+		assert_int_equal(told.frames_n, 1);
+		assert_ptr_equal(told.frames[0].pc, stack.ip);
+		assert_non_null(image_table_get(fixture->session->images, told.frames[0].image));
+	}
+	close(library);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -195,7 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_met),         TEST(test_met_after_loss), TEST(test_unknown_exit),
 	    TEST(test_fork_of_met), TEST(test_vanished),       TEST(test_zombie),
-	    TEST(test_forgotten),
+	    TEST(test_forgotten),   TEST(test_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
