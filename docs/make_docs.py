@@ -2,7 +2,8 @@
 """Makes the man page and the shell completions from the table that `htrace help --table` prints.
 
   make_docs.py htrace.1|htrace.bash|_htrace|htrace.fish VERSION htrace.1.in TABLE
-  make_docs.py --self-test htrace.1.in
+  make_docs.py htrace-VERB.1 VERSION verbs.in TABLE
+  make_docs.py --self-test htrace.1.in verbs.in TABLE
 
 The table, a line each, fields parted by tabs:
   verb    NAME  SYNOPSIS  HELP
@@ -82,6 +83,28 @@ def make_man(verbs, options, template, version):
             raise ValueError(f"the man page has no {mark}")
         template = template.replace(mark, text)
     return template
+
+
+def verb_parts(text):
+    """{verb: its part} of verbs.in."""
+    pieces = re.split(r"^@VERB ([a-z]+)@\n", text, flags=re.M)
+    return dict(zip(pieces[1::2], pieces[2::2]))
+
+
+def make_verb_page(name, verbs, options, template, version):
+    parts = verb_parts(template)
+    verb = next((verb for verb in verbs if verb.name == name), None)
+    if not verb or name not in parts:
+        raise ValueError(f"no verb {name} in the table, or no part @VERB {name}@")
+    own = options_of(verb, options)
+    listed = ".SH OPTIONS\n" + "\n".join(man_option(option).replace(f" ({name} only)", "") for option in own) + "\n" \
+        if own else ""
+    others = ", ".join(f".BR htrace\\-{other.name} (1)" for other in verbs if other.name != name)
+    return (f".\\\" Made by docs/make_docs.py from docs/verbs.in and the program's own table of options.\n"
+            f'.TH HTRACE-{name.upper()} 1 "" "htrace {version}" "User Commands"\n'
+            f".SH NAME\nhtrace\\-{name} \\- {roff(verb.help)}\n"
+            f".SH SYNOPSIS\n\\fB{roff(verb.synopsis)}\\fR\n{parts[name]}{listed}"
+            ".SH SEE ALSO\n.BR htrace (1),\n" + others.replace(", ", ",\n") + "\n")
 
 
 # --- completions
@@ -275,7 +298,25 @@ def bash_completions(script, words):
     return done.stdout.split()
 
 
-def self_test(template_path):
+def check_verb_pages(parts_path, table_path, folder):
+    """Each verb of the real table has a page that man reads without a warning, and no page is left over."""
+    with open(parts_path, encoding="utf-8") as parts, open(table_path, encoding="utf-8") as table:
+        text, (verbs, options) = parts.read(), parse(table.read())
+    check(set(verb_parts(text)) == {verb.name for verb in verbs}, "verbs.in has a part for each verb")
+    for verb in verbs:
+        page = make_verb_page(verb.name, verbs, options, text, "1.2.3")
+        check(all(s.replace("-", "\\-") in page for o in options_of(verb, options) for s in o.spellings),
+              f"the page of {verb.name} has its options")
+        path = f"{folder}/htrace-{verb.name}.1"
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(page)
+        if shutil.which("man"):
+            done = subprocess.run(["man", "--warnings", "-l", path], check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            check(done.returncode == 0 and not done.stderr, f"man: {done.stderr}")
+
+
+def self_test(template_path, parts_path, table_path):
     with open(template_path, encoding="utf-8") as stream:
         template = stream.read()
     verbs, options = parse(SAMPLE)
@@ -297,6 +338,7 @@ def self_test(template_path):
         check(False, f"a bad table is refused: {bad[-40:]!r}")
 
     with tempfile.TemporaryDirectory() as folder:
+        check_verb_pages(parts_path, table_path, folder)
         for name, text in made.items():
             with open(f"{folder}/{name}", "w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -326,15 +368,20 @@ def self_test(template_path):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] == "--self-test":
-        return self_test(sys.argv[2])
-    if len(sys.argv) != 5 or sys.argv[1] not in MAKERS:
+    if len(sys.argv) == 5 and sys.argv[1] == "--self-test":
+        return self_test(*sys.argv[2:])
+    page = re.fullmatch(r"htrace-([a-z]+)\.1", sys.argv[1]) if len(sys.argv) == 5 else None
+    if len(sys.argv) != 5 or not (page or sys.argv[1] in MAKERS):
         print(__doc__, file=sys.stderr)
         return 2
     with open(sys.argv[3], encoding="utf-8") as template, open(sys.argv[4], encoding="utf-8") as table:
         try:
             verbs, options = parse(table.read())
-            sys.stdout.write(MAKERS[sys.argv[1]](verbs, options, template.read(), sys.argv[2]))
+            if page:
+                made = make_verb_page(page.group(1), verbs, options, template.read(), sys.argv[2])
+            else:
+                made = MAKERS[sys.argv[1]](verbs, options, template.read(), sys.argv[2])
+            sys.stdout.write(made)
         except ValueError as error:
             print(f"make_docs: {error}", file=sys.stderr)
             return 1

@@ -87,7 +87,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	session_reconcile(session);
 	session_stop(session);
 	output_say_complaint(session_complaint(session));
-	session_report(session, &report, output_progress, NULL);
+	session_report(session, NULL, &report, output_progress, NULL);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);
 	session_free(session);

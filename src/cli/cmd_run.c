@@ -132,7 +132,7 @@ static int report(const struct options *options, struct session *session, uint64
 	struct report report;
 	int result;
 
-	session_report(session, &report, output_progress, NULL);
+	session_report(session, NULL, &report, output_progress, NULL);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
 	report_fini(&report);

@@ -1,6 +1,7 @@
 /* Owns the table of options, their parsing and the suggestions for what was meant. */
 #include "cli/options.h"
 
+#include "base/alloc.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -8,6 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What a session is asked. */
+enum {
+	VERB_ASKS =
+	    VERB_SNAPSHOT | VERB_DIFF | VERB_SHOW | VERB_HANDLES | VERB_STATUS | VERB_DISABLE,
+};
+
+static const uint64_t LINGER_NS = 600 * 1000000000ull;
 
 static int set_collector(struct options *options, const char *value, struct error *error)
 {
@@ -29,20 +38,23 @@ static int set_output(struct options *options, const char *value, struct error *
 	return 0;
 }
 
-static bool parse_number(const char *text, unsigned long long most, unsigned long long *out)
+bool number_parse(const char *text, unsigned long long most, unsigned long long *out)
 {
 	char *end;
+	bool hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
 
+	if (!(*text >= '0' && *text <= '9'))
+		return false;
 	errno = 0;
-	*out = strtoull(text, &end, 0);
-	return *text >= '0' && *text <= '9' && !*end && !errno && *out <= most;
+	*out = strtoull(text, &end, hexadecimal ? 16 : 10); /* 010 is ten */
+	return !*end && !errno && *out <= most;
 }
 
 static int set_max_traces(struct options *options, const char *value, struct error *error)
 {
 	unsigned long long number;
 
-	if (!parse_number(value, 100000000, &number))
+	if (!number_parse(value, TRACES_MAX_MOST, &number))
 		return error_set(error, -EINVAL,
 				 "--max-traces needs a number from 0 to 100000000, not '%s'",
 				 value);
@@ -83,6 +95,14 @@ static int set_duration(struct options *options, const char *value, struct error
 	return 0;
 }
 
+static int set_linger(struct options *options, const char *value, struct error *error)
+{
+	if (!options_parse_duration(value, &options->linger_ns))
+		return error_set(error, -EINVAL,
+				 "--linger needs a time like 30s, 2m or 1h, not '%s'", value);
+	return 0;
+}
+
 static int set_no_children(struct options *options, const char *value, struct error *error)
 {
 	options->no_children = true;
@@ -93,7 +113,7 @@ static int set_error_exitcode(struct options *options, const char *value, struct
 {
 	unsigned long long number;
 
-	if (!parse_number(value, 255, &number))
+	if (!number_parse(value, 255, &number))
 		return error_set(error, -EINVAL,
 				 "--error-exitcode needs a number from 0 to 255, not '%s'", value);
 	options->error_exitcode = number;
@@ -104,27 +124,30 @@ static int set_pid(struct options *options, const char *value, struct error *err
 {
 	unsigned long long number;
 
-	if (!parse_number(value, INT_MAX, &number) || !number)
+	if (!number_parse(value, INT_MAX, &number) || !number)
 		return error_set(error, -EINVAL, "-p needs a process id, not '%s'", value);
 	options->pid = number;
 	return 0;
 }
 
 const struct option_row option_rows[] = {
-    {"-p", "PID", NULL, VERB_ATTACH, "the process to trace", set_pid},
-    {"--collector", "NAME", "auto|bpf|agent|ptrace", VERB_RUN | VERB_ATTACH,
+    {"-p", "PID", NULL, VERB_ATTACH | VERB_ENABLE | VERB_ASKS | OPTION_OWN,
+     "the process to trace, or that is traced", set_pid},
+    {"--collector", "NAME", "auto|bpf|agent|ptrace", VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "how events are collected; auto: bpf where it is permitted, else agent where it works, else "
      "ptrace",
      set_collector},
-    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH, "how the report is written",
-     set_format},
-    {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH,
+    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH | VERB_ASKS,
+     "how the report is written", set_format},
+    {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH | VERB_ASKS | OPTION_OWN,
      "write the report to FILE (if that fails: to the terminal)", set_output},
-    {"--max-traces", "N", NULL, VERB_RUN | VERB_ATTACH,
+    {"--max-traces", "N", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "keep the last N open, close and bad-reference traces (default 4096)", set_max_traces},
     {"--duration", "DURATION", NULL, VERB_ATTACH,
      "stop and report after this time: 30s, 500ms, 2m, 1h", set_duration},
-    {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH,
+    {"--linger", "DURATION", NULL, VERB_ENABLE,
+     "keep what was recorded so long after the target has ended (default 10m)", set_linger},
+    {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "do not follow the processes that the target starts", set_no_children},
     {"--error-exitcode", "N", NULL, VERB_RUN,
      "exit with N when leaks are found (otherwise with the program's own status)",
@@ -218,13 +241,15 @@ static int check_choice(const struct option_row *row, const char *value, struct 
 
 /* One option: "--name=value", "--name value", "-p 1", "-p1". `taken` is the number of words. */
 static int parse_one(const struct verb *verb, int argc, char **argv, struct options *out,
-		     int *taken, struct error *error)
+		     const struct option_row **which, int *taken, struct error *error)
 {
 	char word[64];
 	size_t length = strcspn(argv[0], "=");
 	const char *value = argv[0][length] ? argv[0] + length + 1 : NULL;
 	const struct option_row *row;
 	bool is_short = argv[0][1] != '-';
+
+	*taken = 0;
 
 	if (is_short) {
 		length = 2;
@@ -237,6 +262,7 @@ static int parse_one(const struct verb *verb, int argc, char **argv, struct opti
 	if (!row->name)
 		return unknown_option(verb, word, error);
 	*taken = 1;
+	*which = row;
 	if (!row->argument) {
 		if (value)
 			return error_set(error, -EINVAL, "%s takes no value", row->name);
@@ -264,7 +290,7 @@ static int read_environment(struct options *options, struct error *error)
 
 	if (!ring || !*ring)
 		return 0;
-	if (!parse_number(ring, 1 << 30, &bytes) || bytes < 4096 || bytes & (bytes - 1))
+	if (!number_parse(ring, 1 << 30, &bytes) || bytes < 4096 || bytes & (bytes - 1))
 		return error_set(
 		    error, -EINVAL,
 		    "HTRACE_RING_BYTES must be a power of two from 4096 to 1073741824, "
@@ -274,29 +300,69 @@ static int read_environment(struct options *options, struct error *error)
 	return 0;
 }
 
-int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
-		  struct error *error)
+static int begin(struct options *out, struct error *error)
 {
-	int used = 0, result;
-
 	*out = (struct options){
 	    .collector = "auto",
 	    .format = &report_text,
 	    .traces_max = SESSION_TRACES_MAX,
 	    .error_exitcode = -1,
+	    .linger_ns = LINGER_NS,
 	};
-	result = read_environment(out, error);
-	if (result)
-		return result;
-	while (used < argc && argv[used][0] == '-' && argv[used][1]) {
+	return read_environment(out, error);
+}
+
+static bool is_option(const char *word)
+{
+	return word[0] == '-' && word[1];
+}
+
+int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
+		  struct error *error)
+{
+	int used = 0, result = begin(out, error);
+
+	while (!result && used < argc && is_option(argv[used])) {
+		const struct option_row *row;
 		int taken;
 
 		if (!strcmp(argv[used], "--"))
 			return used + 1;
-		result = parse_one(verb, argc - used, argv + used, out, &taken, error);
-		if (result)
-			return result;
+		result = parse_one(verb, argc - used, argv + used, out, &row, &taken, error);
 		used += taken;
 	}
-	return used;
+	return result ?: used;
+}
+
+int options_parse_mixed(const struct verb *verb, int argc, char **argv, struct options *out,
+			struct option_words *words, struct error *error)
+{
+	int result = begin(out, error);
+
+	*words = (struct option_words){
+	    .plain = xcalloc(argc + 1, sizeof(*words->plain)),
+	    .sent = xcalloc(argc + 1, sizeof(*words->sent)),
+	};
+	for (int used = 0, taken; !result && used < argc; used += taken) {
+		const struct option_row *row = NULL;
+
+		taken = 1;
+		if (is_option(argv[used]))
+			result =
+			    parse_one(verb, argc - used, argv + used, out, &row, &taken, error);
+		else
+			words->plain[words->plain_n++] = argv[used];
+		for (int i = 0; !result && i < taken && !(row && row->verbs & OPTION_OWN); i++)
+			words->sent[words->sent_n++] = argv[used + i];
+	}
+	if (result)
+		option_words_fini(words);
+	return result;
+}
+
+void option_words_fini(struct option_words *words)
+{
+	free(words->plain);
+	free(words->sent);
+	*words = (struct option_words){0};
 }

@@ -22,70 +22,106 @@ static struct report_style style_of(FILE *stream)
 	return style;
 }
 
+struct report_style output_style(const struct options *options, FILE *stream)
+{
+	return options->output ? (struct report_style){0} : style_of(stream);
+}
+
 /* ---- progress ---- */
 
 static bool progress_shown;
 
-void output_progress(void *context, const char *module_path)
+void output_say_progress(const char *text)
 {
-	if (!isatty(STDERR_FILENO))
-		return;
-	fprintf(stderr, "\r\033[Khtrace: reading the names of %.60s", module_path);
-	progress_shown = true;
+	if (text && isatty(STDERR_FILENO)) {
+		fprintf(stderr, "\r\033[Khtrace: %.78s", text);
+		progress_shown = true;
+	} else if (!text && progress_shown) {
+		fputs("\r\033[K", stderr);
+		progress_shown = false;
+	}
 }
 
-static void output_progress_end(void)
+void output_progress(void *context, const char *module_path)
 {
-	if (progress_shown)
-		fputs("\r\033[K", stderr);
-	progress_shown = false;
+	char text[96];
+
+	(void)context;
+	snprintf(text, sizeof(text), "reading the names of %.60s", module_path);
+	output_say_progress(text);
 }
 
 /* ---- the report ---- */
 
-static int write_stream(const struct options *options, const struct report *report, FILE *stream)
+/* What is written: a report, or bytes that are there already. */
+struct content {
+	const struct options *options;
+	const struct report *report; /* NULL: bytes */
+	const char *bytes;
+	size_t bytes_n;
+};
+
+static int write_stream(const struct content *content, FILE *stream)
 {
 	struct report_style style = style_of(stream);
-	int result = options->format->write(report, &style, stream);
+	int result = 0;
 
+	if (content->report)
+		result = content->options->format->write(content->report, &style, stream);
+	else if (fwrite(content->bytes, 1, content->bytes_n, stream) != content->bytes_n)
+		result = errno ? -errno : -EIO;
 	if (!result && fflush(stream))
 		result = -errno;
 	return result;
 }
 
-static int write_file(const struct options *options, const struct report *report)
+static int write_file(const struct content *content)
 {
-	FILE *file = fopen(options->output, "we");
+	FILE *file = fopen(content->options->output, "we");
 	int result;
 
 	if (!file)
 		return -errno;
-	result = write_stream(options, report, file);
+	result = write_stream(content, file);
 	if (fclose(file) && !result)
 		result = -errno;
 	return result;
 }
 
-int output_report(const struct options *options, const struct report *report, FILE *stream)
+static int write_content(const struct content *content, FILE *stream)
 {
 	int result;
 
-	report_name(report);
-	output_progress_end();
-	if (options->output) {
-		result = write_file(options, report);
+	if (content->options->output) {
+		result = write_file(content);
 		if (!result)
 			return 0;
 		fprintf(stderr, "htrace: cannot write %s: %s; the report follows here\n",
-			options->output, strerror(-result));
+			content->options->output, strerror(-result));
 	}
-	result = write_stream(options, report, stream);
+	result = write_stream(content, stream);
 	if (result && stream != stderr) {
 		fprintf(stderr, "htrace: cannot write the report: %s; it follows here\n",
 			strerror(-result));
-		result = write_stream(options, report, stderr);
+		result = write_stream(content, stderr);
 	}
 	return result;
+}
+
+int output_report(const struct options *options, const struct report *report, FILE *stream)
+{
+	struct content content = {.options = options, .report = report};
+
+	report_name(report);
+	output_say_progress(NULL);
+	return write_content(&content, stream);
+}
+
+int output_bytes(const struct options *options, const char *bytes, size_t bytes_n, FILE *stream)
+{
+	struct content content = {.options = options, .bytes = bytes, .bytes_n = bytes_n};
+
+	return write_content(&content, stream);
 }
 
 void output_check(const struct options *options)

@@ -10,6 +10,12 @@
  */
 int output_report(const struct options *options, const struct report *report, FILE *stream);
 
+/* The same for what a session has written. */
+int output_bytes(const struct options *options, const char *bytes, size_t bytes_n, FILE *stream);
+
+/* How to write there: colour and width of a terminal, plain for a file (-o). */
+struct report_style output_style(const struct options *options, FILE *stream);
+
 /* Says early that FILE cannot be written, before an hour of tracing. */
 void output_check(const struct options *options);
 
@@ -19,7 +25,10 @@ void output_say_fallback(const char *collector, const char *reason);
 /* Says why a process is not traced; NULL: all are. */
 void output_say_complaint(const char *complaint);
 
-/* For symbolizer_new(): one line that is overwritten, on a terminal only. */
+/* One line that is overwritten, on a terminal only; NULL: takes it away. */
+void output_say_progress(const char *text);
+
+/* The same for symbolizer_new(). */
 void output_progress(void *context, const char *module_path);
 
 #endif

@@ -29,8 +29,11 @@ enum handle_origin origin_of_unseen(const struct handle_table *table)
 static void fill_in(struct comparing *comparing, struct handle *handle,
 		    const struct observed_handle *truth)
 {
-	handle->cloexec = truth->cloexec;
 	handle->doubt = DOUBT_NONE;
+	if (truth->known)
+		return;
+	handle->observed = true;
+	handle->cloexec = truth->cloexec;
 	if (!handle->type && truth->type) {
 		const char *type = strtab_intern(&comparing->model->strings, truth->type);
 
@@ -66,7 +69,7 @@ static bool names_object(const char *name)
 static bool is_other_object(const struct comparing *comparing, const struct handle *handle,
 			    const struct observed_handle *truth)
 {
-	if (!comparing->record->public.incomplete)
+	if (!comparing->record->public.incomplete || truth->known)
 		return false;
 	if (is_definite(handle->type) && is_definite(truth->type) &&
 	    strcmp(handle->type, truth->type))
@@ -88,7 +91,8 @@ static void replace_unseen(struct comparing *comparing, struct handle *handle,
 		comparing->differ++;
 		return;
 	}
-	handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN);
+	handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN,
+		    TRACE_CALL_NONE);
 	handle = handle_found(comparing->model, comparing->table, truth->number, ORIGIN_UNKNOWN,
 			      truth->type);
 	fill_in(comparing, handle, truth);
@@ -109,6 +113,11 @@ static void compare_observed(struct comparing *comparing, const struct observed_
 	}
 	if (handle && handle->open) {
 		fill_in(comparing, handle, truth);
+		return;
+	}
+	/* Closed since it was looked at: the next comparison does that. */
+	if (truth->known) {
+		comparing->differ++;
 		return;
 	}
 	handle = handle_table_put(comparing->table, truth->number);
@@ -143,7 +152,8 @@ static void compare_unobserved(void *context, struct handle *handle)
 		comparing->differ++;
 	} else {
 		handle->doubt = DOUBT_NONE;
-		handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN);
+		handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN,
+			    TRACE_CALL_NONE);
 		comparing->record->public.reconciled += !comparing->attaching;
 	}
 }
@@ -172,6 +182,14 @@ uint32_t model_observe(struct model *model, int32_t pid, const struct observed_h
 		record->public.incomplete = false;
 	}
 	return comparing.differ;
+}
+
+bool model_was_observed(const struct model *model, const struct process *process, int32_t number)
+{
+	const struct handle *handle =
+	    process->incomplete ? NULL : model_handle(model, process, number);
+
+	return handle && handle->open && handle->observed;
 }
 
 void model_attached(struct model *model, int32_t pid)

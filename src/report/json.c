@@ -3,68 +3,29 @@
  * piece by piece, so that memory does not follow the number of handles.
  */
 #include "base/cleanup.h"
-#include "report/json_stack.h"
+#include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
 
 #include <sys/wait.h>
-#include <time.h>
 
 struct output {
 	const struct report *report;
 	FILE *stream;
-	json_t *name; /* of the handle before: most handles of a group have the same */
-	const char *name_of;
+	struct json_handle_writer handles;
 };
 
 static void cleanup_output(struct output *output)
 {
-	json_decref(output->name);
-}
-
-static void write_value_take(struct output *output, json_t *value, size_t flags)
-{
-	json_dumpf(value, output->stream, JSON_ENCODE_ANY | flags);
-	json_decref(value);
-}
-
-/* The members of `object` without its braces, and the name of the member that follows. */
-static void write_members_take(struct output *output, json_t *object, const char *next)
-{
-	write_value_take(output, object, JSON_EMBED);
-	fprintf(output->stream, ", \"%s\": ", next);
-}
-
-static const char *type_name(const char *type)
-{
-	return type ? type : "unknown";
-}
-
-static json_t *handle_name(struct output *output, const struct handle *handle)
-{
-	if (!output->name || output->name_of != handle->name) {
-		json_decref(output->name);
-		output->name = json_text(handle->name);
-		output->name_of = handle->name;
-	}
-	return json_incref(output->name);
+	json_handle_writer_fini(&output->handles);
 }
 
 static void write_handle(struct output *output, const struct handle *handle, uint64_t end_ns)
 {
-	uint64_t opened_ns = handle->opened.time_ns;
-	uint64_t age_ns = opened_ns && end_ns > opened_ns ? end_ns - opened_ns : 0;
-
-	write_value_take(output,
-			 json_pack("{s:i, s:o, s:o, s:i, s:i, s:o, s:o, s:b, s:s}", "handle",
-				   handle->number, "type", json_text(type_name(handle->type)),
-				   "name", handle_name(output, handle), "pid", handle->opened.pid,
-				   "tid", handle->opened.tid, "opened_ns", json_known_ns(opened_ns),
-				   "age_ns", opened_ns ? json_count(age_ns) : json_null(),
-				   "cloexec", handle->cloexec, "origin",
-				   name_of_origin(handle->origin)),
-			 0);
+	fputs("{", output->stream);
+	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs("}", output->stream);
 }
 
 static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
@@ -73,17 +34,17 @@ static void write_group(struct output *output, const struct group *group, uint64
 	const char *separator = "\n        ";
 
 	fputs("{", output->stream);
-	write_members_take(
-	    output,
+	json_write_members_take(
+	    output->stream,
 	    json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:b, s:s}", "type",
-		      json_text(type_name(group->type)), "open", json_count(group->open), "opened",
+		      json_handle_type(group->type), "open", json_count(group->open), "opened",
 		      json_count(group->opened), "closed", json_count(group->closed), "verdict",
 		      verdict_name(group->verdict), "reason", json_text(group->reason), "origin",
 		      name_of_origin(group->origin), "stack_complete",
 		      stack.frames_n && stack.end == STACK_END_COMPLETE, "stack_end",
 		      name_of_stack_end(stack.end)),
 	    "stack");
-	write_value_take(output, json_stack(output->report, group->stack_id), 0);
+	json_write_take(output->stream, json_stack(output->report, group->stack_id));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);
@@ -127,7 +88,7 @@ static void write_bad_reference(struct output *output, const struct process *pro
 				? json_string(name_of_close_cause(cause))
 				: json_null());
 	add_moment(output, object, "opened", &bad->opened);
-	write_value_take(output, object, 0);
+	json_write_take(output->stream, object);
 }
 
 static json_t *json_exit_status(const struct process *process)
@@ -177,7 +138,7 @@ static void write_process(struct output *output, const struct report_process *sh
 	const char *separator = "\n      ";
 
 	fputs("{", output->stream);
-	write_members_take(output, json_process(output->report, shown), "groups");
+	json_write_members_take(output->stream, json_process(output->report, shown), "groups");
 	fputs("[", output->stream);
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
@@ -201,17 +162,6 @@ static void write_process(struct output *output, const struct report_process *sh
 	fputs("]}", output->stream);
 }
 
-static json_t *json_wall(const struct report *report)
-{
-	char text[40];
-	struct tm utc;
-
-	if (!report->wall.tv_sec || !gmtime_r(&report->wall.tv_sec, &utc))
-		return json_null();
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	return json_string(text);
-}
-
 /* What processes that the report does not list add to the totals. */
 static json_t *json_forgotten(const struct report *report)
 {
@@ -225,7 +175,7 @@ static json_t *json_forgotten(const struct report *report)
 			 "untold_handles", json_count(total->untold_handles));
 }
 
-json_t *json_head(const struct report *report, const char *schema)
+json_t *json_report_head(const struct report *report, const char *schema)
 {
 	struct symbolizer_stats symbols = {0};
 
@@ -246,7 +196,7 @@ static int write_json(const struct report *report, const struct report_style *st
 	const char *separator = "\n  ";
 
 	fputs("{", stream);
-	write_members_take(&output, json_head(report, "htrace.report/1"), "processes");
+	json_write_members_take(stream, json_report_head(report, "htrace.report/1"), "processes");
 	fputs("[", stream);
 	array_each (process, &report->processes) {
 		fputs(separator, stream);
@@ -261,5 +211,7 @@ const struct report_format report_json = {
     .name = "json",
     .help = "for programs: schema htrace.report/1",
     .write = write_json,
+    .write_traces = json_traces,
+    .write_handles = json_handles,
     .write_processes = json_processes,
 };

@@ -1,6 +1,6 @@
 /* Owns the JSON list "htrace.processes/1": its fields are a contract, additions only. */
 #include "base/cleanup.h"
-#include "report/json_stack.h"
+#include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/processes.h"
@@ -44,7 +44,7 @@ int json_processes(const struct report *report, const struct report_style *style
 {
 	_cleanup_(process_rows_fini) struct process_rows rows = {0};
 	const char *separator = "\n  ";
-	json_t *head = json_head(report, "htrace.processes/1");
+	json_t *head = json_report_head(report, "htrace.processes/1");
 
 	(void)style;
 	process_rows_make(&rows, report);

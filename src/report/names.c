@@ -60,17 +60,6 @@ const char *name_of_call(uint32_t call, char out[static CALL_NAME_BYTES])
 	return out;
 }
 
-bool symbol_is_program(const struct report_process *process, const struct symbol *symbol)
-{
-	const char *slash = process->exe ? strrchr(process->exe, '/') : NULL;
-
-	if (!process->exe || !symbol->module)
-		return false;
-	if (symbol->module_path && symbol->module_path[0] == '/')
-		return !strcmp(symbol->module_path, process->exe);
-	return !strcmp(symbol->module, slash ? slash + 1 : process->exe);
-}
-
 bool bad_reference_closed_by(const struct report *report, const struct process *process,
 			     const struct bad_reference *bad, enum close_cause *out)
 {

@@ -14,9 +14,6 @@ const char *name_of_close_cause(enum close_cause cause);         /* "call" */
 enum { CALL_NAME_BYTES = 24 };
 const char *name_of_call(uint32_t call, char out[static CALL_NAME_BYTES]);
 
-/* Whether the code is of the program itself, not of a library. */
-bool symbol_is_program(const struct report_process *process, const struct symbol *symbol);
-
 /* What closed the handle that `bad` refers to: true where the model still knows. */
 bool bad_reference_closed_by(const struct report *report, const struct process *process,
 			     const struct bad_reference *bad, enum close_cause *out);

@@ -1,44 +1,10 @@
 /* Owns what a row of the list of processes counts, and which place it names. */
 #include "report/processes.h"
 
-#include "report/names.h"
+#include "report/opener.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-/* Code that everybody opens through, so that its name says nothing. */
-static bool is_common(const struct symbol *symbol)
-{
-	static const char *const prefixes[] = {"libc.so",  "libc-",   "libpthread",
-					       "ld-linux", "ld-musl", "[vdso]"};
-
-	for (size_t i = 0; symbol->module && i < sizeof(prefixes) / sizeof(*prefixes); i++)
-		if (!strncmp(symbol->module, prefixes[i], strlen(prefixes[i])))
-			return true;
-	return false;
-}
-
-static const struct symbol *find_place(const struct report *report,
-				       const struct report_process *shown, uint32_t stack_id)
-{
-	struct stack stack = stack_table_get(report->stacks, stack_id);
-	const struct symbol *innermost = NULL, *uncommon = NULL;
-
-	for (uint32_t i = 0; i < stack.frames_n; i++) {
-		const struct symbol *symbols;
-		uint32_t count = symbolizer_lookup(report->symbolizer, &stack.frames[i], &symbols);
-
-		for (uint32_t j = 0; j < count; j++) {
-			if (symbol_is_program(shown, &symbols[j]))
-				return &symbols[j];
-			if (!innermost)
-				innermost = &symbols[j];
-			if (!uncommon && !is_common(&symbols[j]))
-				uncommon = &symbols[j];
-		}
-	}
-	return uncommon ? uncommon : innermost;
-}
 
 static void row_make(struct process_row *row, const struct report *report,
 		     const struct report_process *shown)
@@ -59,7 +25,7 @@ static void row_make(struct process_row *row, const struct report *report,
 	if (!diff->groups.count)
 		return;
 	row->worst = &diff->groups.data[0];
-	row->place = find_place(report, shown, row->worst->stack_id);
+	row->place = opener_find(report, row->worst->stack_id);
 }
 
 static int compare_rows(const void *left, const void *right)
@@ -103,6 +69,7 @@ const char *process_row_program(const struct process_row *row)
 	return slash ? slash + 1 : exe ? exe : "?";
 }
 
+/* Shorter than opener_add(): there is one line. */
 static void add_place(struct words *words, const struct symbol *place)
 {
 	if (!place->function) {

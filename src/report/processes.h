@@ -16,8 +16,7 @@ struct process_row {
 	uint64_t closed;
 	uint32_t leaks;             /* groups with verdict leak or growing */
 	const struct group *worst;  /* since the snapshot; NULL: there is none */
-	const struct symbol *place; /* that opened it: of the program itself, or the innermost that
-				       is not libc's; NULL: not known */
+	const struct symbol *place; /* that opened it (report/opener.h); NULL: not known */
 };
 
 /* Living ones first, then by `left`, `leaks` and pid. Borrowed from the report; process_rows_fini()

@@ -76,6 +76,10 @@ extern const struct report_format *const report_formats[];
  * tells of its progress, is over before the first line. */
 void report_name(const struct report *report);
 
+/* Likewise for what `show` and `handles` will write: not more than that. */
+void report_name_traces(const struct report *report, const struct report_query *query);
+void report_name_handles(const struct report *report, const struct report_query *query);
+
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);
 

@@ -5,10 +5,10 @@
 #include "report/text_parts.h"
 
 #include "base/cleanup.h"
-#include "report/names.h"
 #include "report/words.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* A longer name does not push the places of the other frames to the right. */
 enum { FUNCTION_COLUMNS_MAX = 36 };
@@ -33,6 +33,17 @@ static void cleanup_lines(struct lines *lines)
 	array_fini(&lines->lines);
 }
 
+static bool is_program(const struct report_process *process, const struct symbol *symbol)
+{
+	const char *slash = process->exe ? strrchr(process->exe, '/') : NULL;
+
+	if (!process->exe || !symbol->module)
+		return false;
+	if (symbol->module_path && symbol->module_path[0] == '/')
+		return !strcmp(symbol->module_path, process->exe);
+	return !strcmp(symbol->module, slash ? slash + 1 : process->exe);
+}
+
 static void line_make(struct line *line, const struct report_process *process,
 		      const struct symbol *symbol)
 {
@@ -51,7 +62,7 @@ static void line_make(struct line *line, const struct report_process *process,
 		if (symbol->line)
 			words_addf(&line->place, ":%u", symbol->line);
 	}
-	line->own = symbol_is_program(process, symbol);
+	line->own = is_program(process, symbol);
 	if (symbol->function && (!symbol->file || !line->own)) {
 		words_add(&line->place, symbol->file ? " in " : "in ");
 		words_add_target(&line->place, module);

@@ -16,13 +16,13 @@ void client_close(struct client *client);
 /*
  * Sends `request` and waits for the answer, which answer_fini() frees. `progress` (NULL: nobody) is
  * called for each line of progress. -EPIPE: the session has ended; -EINTR: the caller may close the
- * client, which cancels the request.
+ * client, which cancels the request; -E2BIG: too many words; -EPROTO: that was no answer.
  */
 int client_call(struct client *client, const struct request *request, struct answer *out,
 		void (*progress)(void *context, const char *text), void *context,
 		struct error *error);
 
-/* For poll(2): readable when client_event() has something. */
+/* For poll(2): readable when client_event() has something, once it has returned 0. */
 int client_fd(const struct client *client);
 
 /* The next event's text without waiting, owned by the caller: 1; 0: none yet; -EPIPE: the session

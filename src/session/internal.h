@@ -27,9 +27,18 @@ struct observation {
 	ARRAY(char *) names; /* what the handles' names point to */
 };
 
-/* Returns a negative errno when the process is gone or may not be looked at. */
-int session_observe(pid_t pid, struct observation *out);
+/*
+ * Looks at the process's folder; what *seen has of an earlier look, or the model of `session`
+ * (NULL: none), is not looked at again. Returns a negative errno when the process is gone or may
+ * not be looked at.
+ */
+int session_observe(const struct session *session, pid_t pid, struct observation *seen);
 void session_observation_fini(struct observation *seen);
+
+struct named_snapshot {
+	char *name;
+	struct snapshot snapshot;
+};
 
 struct session {
 	const struct collector_ops *ops;
@@ -62,7 +71,9 @@ struct session {
 	bool has_nameless;               /* a target has */
 	uint64_t look_after_ns;          /* not before this time again */
 	uint64_t last_event_ns;
-	struct snapshot snapshot;
+	struct snapshot snapshot; /* the last one */
+	ARRAY(struct named_snapshot) snapshots;
+	uint32_t traces_max;
 
 	bool everything;             /* all processes are traced, known or not */
 	char *cgroup;                /* ... of this one; NULL: all */
@@ -73,6 +84,9 @@ struct session {
 
 /* All of a zeroed session but its collector. session_free() frees it. */
 void session_init(struct session *session, uint32_t traces_max);
+
+/* view.c */
+void session_snapshots_fini(struct session *session);
 
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);

@@ -23,36 +23,58 @@ void session_observation_fini(struct observation *seen)
 	array_fini(&seen->handles);
 }
 
-int session_observe(pid_t pid, struct observation *out)
+/* A negative errno: closed since the folder was listed (an event tells), or it may not be looked
+ * at. */
+static int look_at(pid_t pid, int32_t number, struct observation *seen, struct observed_handle *out)
 {
+	char link[PROCFS_LINK_MAX];
+	uint32_t flags = 0;
+
+	int result = procfs_fd_link(pid, number, link);
+
+	if (result >= 0)
+		result = procfs_fd_flags(pid, number, &flags);
+	if (result < 0)
+		return result;
+	/* A leak has handles of one name in a row. */
+	if (!seen->names.count || strcmp(seen->names.data[seen->names.count - 1], link))
+		array_push(&seen->names, xstrdup(link));
+	*out = (struct observed_handle){
+	    .number = number,
+	    .cloexec = flags & O_CLOEXEC,
+	    .type = procfs_link_type(link),
+	    .name = seen->names.data[seen->names.count - 1],
+	};
+	return 0;
+}
+
+int session_observe(const struct session *session, pid_t pid, struct observation *seen)
+{
+	const struct process *process = session ? model_process(session->model, pid) : NULL;
+	struct observation before = *seen;
 	struct procfs_fds fds;
+	size_t old = 0;
 	int result = procfs_fds(pid, &fds, NULL);
 
-	*out = (struct observation){0};
 	if (result)
 		return result;
+	*seen = (struct observation){.names = before.names};
 	array_each (number, &fds.numbers) {
-		char link[PROCFS_LINK_MAX];
-		uint32_t flags = 0;
+		struct observed_handle handle = {.number = *number, .known = true};
 
-		result = procfs_fd_link(pid, *number, link);
-		if (result >= 0)
-			result = procfs_fd_flags(pid, *number, &flags);
-		if (result == -EACCES || result == -EPERM)
+		while (old < before.handles.count && before.handles.data[old].number < *number)
+			old++;
+		if (process && model_was_observed(session->model, process, *number))
+			array_push(&seen->handles, handle);
+		else if (old < before.handles.count && before.handles.data[old].number == *number &&
+			 !before.handles.data[old].known)
+			array_push(&seen->handles, before.handles.data[old]);
+		else if ((result = look_at(pid, *number, seen, &handle)) == 0)
+			array_push(&seen->handles, handle);
+		else if (result == -EACCES || result == -EPERM)
 			break;
-		/* Closed since the folder was listed: an event tells. */
-		if (result < 0)
-			continue;
-		/* A leak has handles of one name in a row. */
-		if (!out->names.count || strcmp(out->names.data[out->names.count - 1], link))
-			array_push(&out->names, xstrdup(link));
-		array_push(&out->handles, (struct observed_handle){
-					      .number = *number,
-					      .cloexec = flags & O_CLOEXEC,
-					      .type = procfs_link_type(link),
-					      .name = out->names.data[out->names.count - 1],
-					  });
 	}
+	array_fini(&before.handles);
 	procfs_fds_fini(&fds);
 	return result == -EACCES || result == -EPERM ? result : 0;
 }
@@ -84,46 +106,56 @@ static void tell_incomplete(struct session *session, pid_t pid)
 		model_apply(session->model, &actor, &(struct handle_op){.kind = HANDLE_RECONCILE});
 }
 
-/* How many numbers differ or were left alone; 0 too for a process that has gone. */
-static uint32_t compare_once(struct session *session, pid_t pid)
-{
-	uint64_t begin = clock_now_ns();
+/* A process that is being compared. */
+struct comparison {
+	pid_t pid;
 	struct observation seen;
-	uint32_t differences = 0;
-	int result = session_observe(pid, &seen);
+};
+
+/* How many numbers differ, or a negative errno: it has ended, or may not be looked at. */
+static int64_t compare(struct session *session, struct comparison *comparison)
+{
+	struct observation *seen = &comparison->seen;
+	uint64_t begin = clock_now_ns();
+	pid_t pid = comparison->pid;
+	int result = session_observe(session, pid, seen);
 
 	session_drain(session, clock_now_ns());
 	if (result == -EACCES || result == -EPERM)
 		tell_incomplete(session, pid);
 	/* A zombie has an empty folder. */
-	if (session->everything && !seen.handles.count)
+	if (session->everything && (result || !seen->handles.count))
 		session_vanished(session, pid);
 	/* The numbers of a process that ended meanwhile are as its exit told. */
-	if (!result && map_get(&session->targets, pid))
-		differences = model_observe(session->model, pid, seen.handles.data,
-					    seen.handles.count, begin, clock_now_ns());
-	session_observation_fini(&seen);
-	return differences;
+	if (result || !map_get(&session->targets, pid))
+		return -ESRCH;
+	return model_observe(session->model, pid, seen->handles.data, seen->handles.count, begin,
+			     clock_now_ns());
 }
 
 /* One pause for all of them, not one for each. */
 void session_reconcile_processes(struct session *session, const struct procfs_fds *pids)
 {
-	struct procfs_fds left = {0};
+	ARRAY(struct comparison) left = {0};
 
 	array_each (pid, &pids->numbers)
-		array_push(&left.numbers, *pid);
-	for (int i = 0; i < ATTEMPTS_MAX && left.numbers.count; i++) {
+		array_push(&left, (struct comparison){.pid = *pid});
+	for (int i = 0; i < ATTEMPTS_MAX && left.count; i++) {
 		size_t kept = 0;
 
 		if (i)
 			nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-		array_each (pid, &left.numbers)
-			if (compare_once(session, *pid))
-				left.numbers.data[kept++] = *pid;
-		left.numbers.count = kept;
+		array_each (comparison, &left) {
+			if (compare(session, comparison) > 0)
+				left.data[kept++] = *comparison;
+			else
+				session_observation_fini(&comparison->seen);
+		}
+		left.count = kept;
 	}
-	procfs_fds_fini(&left);
+	array_each (comparison, &left)
+		session_observation_fini(&comparison->seen);
+	array_fini(&left);
 }
 
 void session_reconcile_process(struct session *session, pid_t pid)

@@ -69,6 +69,7 @@ void session_init(struct session *session, uint32_t traces_max)
 	session->images = image_table_new();
 	session->stacks = stack_table_new();
 	session->unwinder = unwinder_cfi.create(session->images);
+	session->traces_max = traces_max;
 	session->history = history_new(traces_max);
 	observer = history_observer(session->history);
 	session->model = model_new(&observer);
@@ -128,6 +129,7 @@ void session_free(struct session *session)
 	image_table_free(session->images);
 	session_observation_fini(&session->inherited);
 	procfs_fds_fini(&session->newcomers);
+	session_snapshots_fini(session);
 	free(session->fallback_reason);
 	free(session->cgroup);
 	free(session);
@@ -237,7 +239,7 @@ int session_attach(struct session *session, pid_t pid, struct error *error)
 	session_tell_own_tables(session, pid);
 	session_reconcile_process(session, pid);
 	model_attached(session->model, pid);
-	session_snapshot(session);
+	session_snapshot(session, NULL);
 	return 0;
 }
 
@@ -249,7 +251,7 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 		return result;
 	/* What it does not get is told apart by the bitmap that comes with its exec. */
 	session_observation_fini(&session->inherited);
-	session_observe(getpid(), &session->inherited);
+	session_observe(NULL, getpid(), &session->inherited);
 	result = session->ops->spawn(session->collector, spawn, &session->child, error);
 	if (!result)
 		session_raise_descriptor_limit();
@@ -308,11 +310,6 @@ bool session_child_stopped(const struct session *session, bool *all)
 	return session->child && session->ops->child_stopped(session->collector, all);
 }
 
-void session_snapshot(struct session *session)
-{
-	session->snapshot.time_ns = clock_now_ns();
-}
-
 void session_stop(struct session *session)
 {
 	struct event_sink sink = {session_receive, session};
@@ -339,32 +336,4 @@ void session_outlive_targets(struct session *session)
 	do
 		result = session->ops->poll(session->collector, OUTLIVE_STEP_MS, &sink, &error);
 	while (result >= 0 || result == -EINTR);
-}
-
-/* ---- report ---- */
-
-void session_report(struct session *session, struct report *out,
-		    void (*progress)(void *context, const char *module_path), void *context)
-{
-	if (!session->symbolizer)
-		session->symbolizer = symbolizer_new(session->images, progress, context);
-	*out = (struct report){
-	    .collector = session->ops->name,
-	    .model = session->model,
-	    .stacks = session->stacks,
-	    .history = session->history,
-	    .symbolizer = session->symbolizer,
-	    .now_ns = clock_now_ns(),
-	    .lost_events = session->lost,
-	    .foreign_processes = session->foreign_processes,
-	    .unseen_processes = session->unseen_processes,
-	};
-	clock_gettime(CLOCK_REALTIME, &out->wall);
-	for (size_t i = 0; i < model_processes(session->model); i++) {
-		const struct process *process = model_process_at(session->model, i);
-		struct report_process entry = {.process = process, .exe = process->exe};
-
-		diff_make(&entry.diff, session->model, process, &session->snapshot, out->now_ns);
-		array_push(&out->processes, entry);
-	}
 }

@@ -75,18 +75,37 @@ bool session_holds_targets(const struct session *session);
 /* Whether that program is stopped by job control, and (*all) whatever would stand still is too. */
 bool session_child_stopped(const struct session *session, bool *all);
 
-/* The handles open now become the state that the report compares with. */
-void session_snapshot(struct session *session);
+/* The handles open now become the state that the report compares with, also under `name` (NULL:
+ * none; copied; what had it before gives way). */
+void session_snapshot(struct session *session, const char *name);
+
+/* The snapshot with that name; NULL: the last one. False: there is none. */
+bool session_find_snapshot(const struct session *session, const char *name, struct snapshot *out);
 
 /* Compares every living process's table with /proc/PID/fd, and mends it. */
 void session_reconcile(struct session *session);
 
 /*
- * What there is to tell, after session_reconcile() and a stop of tracing. Borrowed from the
- * session, until its next step, but for what report_fini() frees. `progress`: as symbolizer_new().
+ * What there is to tell since `snapshot` (NULL: the last one), after session_reconcile(). Borrowed
+ * from the session, until its next step, but for what report_fini() frees. `progress`: as
+ * symbolizer_new().
  */
-void session_report(struct session *session, struct report *out,
+void session_report(struct session *session, const struct snapshot *snapshot, struct report *out,
 		    void (*progress)(void *context, const char *module_path), void *context);
+
+/* A process of the session, alive or not; NULL: it has none. Borrowed until the next step. */
+const struct process *session_process(const struct session *session, pid_t pid);
+
+/* What a session says of itself. */
+struct session_status {
+	uint64_t events, lost_events;
+	uint64_t processes, processes_alive;
+	uint64_t open_handles; /* of those that are alive */
+	uint64_t traces;       /* ever; */
+	uint32_t traces_kept, traces_max;
+	uint32_t snapshots; /* with a name */
+};
+void session_status(const struct session *session, struct session_status *out);
 
 /* Stops tracing: targets run on. What was collected stays. */
 void session_stop(struct session *session);

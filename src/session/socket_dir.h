@@ -1,7 +1,8 @@
 /*
  * Where the sessions of a user are found: a folder with one socket for each, NAME.sock. The folder
- * is $XDG_RUNTIME_DIR/htrace, for root /run/htrace, and /tmp/htrace-UID where neither exists; mode
- * 0700, and refused where it is another's or anybody else may write there.
+ * is $XDG_RUNTIME_DIR/htrace, for root /run/htrace, and /tmp/htrace-UID where neither exists (or is
+ * another's); $HTRACE_SOCKET_DIR, where it is set, is the folder itself. Mode 0700, and refused
+ * where it is another's or anybody else may write there.
  */
 #ifndef HTRACE_SESSION_SOCKET_DIR_H
 #define HTRACE_SESSION_SOCKET_DIR_H
@@ -11,13 +12,14 @@
 
 /* A session's name: the target's pid in decimal, or "all". */
 enum { SESSION_NAME_BYTES = 64 };
+#define SESSION_NAME_ALL "all"
 
 /* The folder's path, made where it is missing; owned by the caller. NULL with a sentence. */
 char *socket_dir_path(struct error *error);
 
 /*
  * A listening, non-blocking socket for `name`. A socket that nobody listens on any more is taken
- * away first. -EADDRINUSE: a session with that name lives.
+ * away first. -EADDRINUSE: a session with that name lives. -EINVAL: no such name can be.
  */
 int socket_dir_listen(const char *name, struct error *error);
 
@@ -28,14 +30,14 @@ int socket_dir_listen(const char *name, struct error *error);
  */
 int socket_dir_connect(const char *name, struct error *error);
 
-/* The names of all that have a socket, dead or alive, in ascending order of pid. */
+/* The names of all that have a socket, dead or alive, in ascending order of pid, "all" last. */
 struct session_names {
 	ARRAY(char *) names;
 };
 int socket_dir_list(struct session_names *out, struct error *error);
 void session_names_fini(struct session_names *names);
 
-/* A session that ends takes its socket away. */
+/* A session that ends takes its socket away. One that another session listens on by now stays. */
 void socket_dir_remove(const char *name);
 
 #endif

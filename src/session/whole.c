@@ -111,7 +111,7 @@ int session_attach_all(struct session *session, struct error *error)
 	array_each (pid, &pids.numbers)
 		model_attached(session->model, *pid);
 	session_greet(session, true);
-	session_snapshot(session);
+	session_snapshot(session, NULL);
 	return 0;
 }
 

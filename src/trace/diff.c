@@ -57,12 +57,15 @@ static struct group *group_of(struct builder *builder, const struct handle *hand
 	return &diff->groups.data[diff->groups.count - 1];
 }
 
-static void add_other(struct diff *diff, const struct handle *handle)
+static void add_other(struct diff *diff, const struct snapshot *snapshot,
+		      const struct handle *handle)
 {
 	if (handle->origin == ORIGIN_BEFORE_TRACING)
 		diff->before_tracing++;
 	else if (handle->origin == ORIGIN_INHERITED)
 		diff->inherited++;
+	else if (snapshot_after(snapshot, handle))
+		diff->after_snapshots++;
 	else
 		diff->before_snapshot++;
 	array_push(&diff->others, *handle);
@@ -82,8 +85,9 @@ static void add_handle(void *context, const struct handle *known)
 		copy.name = fd_syscalls_fixed_name(copy.type);
 	diff->open_handles++;
 	if (handle->origin == ORIGIN_BEFORE_TRACING || handle->origin == ORIGIN_INHERITED ||
-	    snapshot_before(builder->snapshot, handle)) {
-		add_other(diff, handle);
+	    snapshot_before(builder->snapshot, handle) ||
+	    snapshot_after(builder->snapshot, handle)) {
+		add_other(diff, builder->snapshot, handle);
 		return;
 	}
 	group = group_of(builder, handle);

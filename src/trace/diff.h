@@ -28,6 +28,7 @@ struct diff {
 	uint64_t before_tracing;  /* of these */
 	uint64_t inherited;       /* of these */
 	uint64_t before_snapshot; /* of these, opened under tracing */
+	uint64_t after_snapshots; /* of these, opened after the second of two snapshots */
 	uint64_t snapshot_ns;     /* the snapshot's time */
 	uint64_t end_ns; /* ages are counted up to here: the report, or the exit before it */
 	ARRAY(struct group) groups;

@@ -32,20 +32,18 @@ void history_free(struct history *history)
 	free(history);
 }
 
-static void history_add(void *context, enum trace_kind kind, int32_t pid, int32_t number,
-			const struct handle_moment *moment)
+static void history_add(void *context, const struct trace *trace)
 {
 	struct history *history = context;
-	struct trace trace = {kind, pid, number, *moment};
 
 	history->total++;
 	if (!history->traces_max)
 		return;
 	if (history->traces.count < history->traces_max) {
-		array_push(&history->traces, trace);
+		array_push(&history->traces, *trace);
 		return;
 	}
-	history->traces.data[history->oldest] = trace;
+	history->traces.data[history->oldest] = *trace;
 	history->oldest = (history->oldest + 1) % history->traces_max;
 }
 

@@ -4,13 +4,6 @@
 
 #include "model/model.h"
 
-struct trace {
-	enum trace_kind kind;
-	int32_t pid;
-	int32_t number;
-	struct handle_moment moment;
-};
-
 struct history;
 
 struct history *history_new(uint32_t traces_max); /* 0: keeps none */

@@ -9,7 +9,14 @@
 
 struct snapshot {
 	uint64_t time_ns; /* CLOCK_MONOTONIC; 0: everything is newer */
+	uint64_t
+	    until_ns; /* a second one, to compare the two: what is younger is left out; 0: none */
 };
+
+static inline bool snapshot_after(const struct snapshot *snapshot, const struct handle *handle)
+{
+	return snapshot->until_ns && handle->opened.time_ns >= snapshot->until_ns;
+}
 
 static inline bool snapshot_before(const struct snapshot *snapshot, const struct handle *handle)
 {

@@ -52,11 +52,14 @@ static long resident_kib(void)
 static int write_file(struct session *session, const char *path, report_writer *write)
 {
 	struct report_style style = {.columns = 100};
+	/* The list of processes tells of all that was opened, the report of what was since. */
+	static const struct snapshot beginning = {0};
+	bool list = write != report_json.write;
 	struct report report;
 	FILE *file = fopen(path, "we");
 	int result;
 
-	session_report(session, &report, NULL, NULL);
+	session_report(session, list ? &beginning : NULL, &report, NULL, NULL);
 	result = file ? write(&report, &style, file) : -1;
 	report_fini(&report);
 	if (file)
@@ -91,7 +94,7 @@ static void write_figures(struct session *session)
 	struct report report;
 	uint64_t living = 0, events = 0, reconciled = 0;
 
-	session_report(session, &report, NULL, NULL);
+	session_report(session, NULL, &report, NULL, NULL);
 	array_each (shown, &report.processes) {
 		living += !shown->process->exited;
 		events += shown->process->events;

@@ -12,11 +12,12 @@
 static struct model *model;
 static uint64_t now;
 static uint64_t traces[4];
+static struct trace last_traces[4]; /* by kind */
 
-static void count_trace(void *context, enum trace_kind kind, int32_t pid, int32_t number,
-			const struct handle_moment *moment)
+static void count_trace(void *context, const struct trace *trace)
 {
-	traces[kind]++;
+	traces[trace->kind]++;
+	last_traces[trace->kind] = *trace;
 }
 
 static int setup(void **state)
@@ -161,6 +162,96 @@ static void test_places(void **state)
 	assert_int_equal(model_handle_past(get(1, 0))->opened.stack_id, 7);
 	assert_int_equal(traces[TRACE_OPEN], 11);
 	assert_int_equal(traces[TRACE_CLOSE], 4);
+}
+
+/* What an observer is told: the call, the cause or kind, and when the step before it was. */
+static void test_traces(void **state)
+{
+	const struct trace *opened = &last_traces[TRACE_OPEN], *closed = &last_traces[TRACE_CLOSE];
+	const struct trace *bad = &last_traces[TRACE_BAD_REFERENCE];
+	uint64_t opened_ns;
+
+	open_(1, 2, 3, 5);
+	opened_ns = now;
+	assert_int_equal(opened->number, 3);
+	assert_int_equal(opened->pid, 1);
+	assert_int_equal(opened->moment.tid, 2);
+	assert_int_equal(opened->moment.stack_id, 5);
+	assert_int_equal(opened->call, 3); /* as op() says */
+	assert_int_equal(opened->before_ns, 0);
+	close_(1, 1, 3, 6);
+	assert_int_equal(closed->detail, CLOSED_BY_CALL);
+	assert_int_equal(closed->call, 3);
+	assert_int_equal(closed->before_ns, opened_ns);
+	opened_ns = now;
+	use(1, 1, 3, 8);
+	assert_int_equal(bad->detail, BAD_USE_AFTER_CLOSE);
+	assert_int_equal(bad->call, 0);
+	assert_int_equal(bad->before_ns, opened_ns); /* of the close */
+	assert_false(bad->asks);
+	op(1, 1, 8, (struct handle_op){.kind = HANDLE_BAD_REFERENCE, .number = 99, .asks = true});
+	assert_int_equal(bad->detail, BAD_NEVER_OPENED);
+	assert_int_equal(bad->before_ns, 0);
+	assert_true(bad->asks);
+	open_(1, 1, 4, 5);
+	op(1, 1, 7, (struct handle_op){.kind = HANDLE_DUPLICATE, .number = 4, .source = 5});
+	assert_int_equal(closed->detail, CLOSED_BY_DUP);
+	assert_int_equal(closed->call, 3);
+	assert_int_equal(closed->moment.time_ns, opened->moment.time_ns);
+	op(1, 1, 7, (struct handle_op){.kind = HANDLE_CLOSE_RANGE, .number = 4, .last = 9});
+	assert_int_equal(closed->detail, CLOSED_BY_CALL);
+	assert_int_equal(closed->call, 3);
+	op(1, 1, 7, (struct handle_op){.kind = HANDLE_OPEN, .number = 4, .cloexec = true});
+	exec_(1, NULL);
+	assert_int_equal(closed->detail, CLOSED_BY_EXEC);
+	assert_int_equal(closed->call, TRACE_CALL_NONE);
+	open_(1, 1, 4, 5);
+	open_(1, 1, 4, 5); /* its close was not seen */
+	assert_int_equal(closed->detail, CLOSED_UNSEEN);
+	assert_int_equal(closed->call, TRACE_CALL_NONE);
+}
+
+struct known {
+	int32_t numbers[8];
+	uint32_t count, open;
+};
+
+static void add_known(void *context, const struct handle *handle)
+{
+	struct known *known = context;
+
+	known->numbers[known->count++] = handle->number;
+	known->open += handle->open;
+}
+
+/* Records of closed numbers too, of one number or all, in every thread's table. */
+static void test_known_handles(void **state)
+{
+	const struct process *process = model_process(model, 1);
+	struct known known = {0};
+
+	open_(1, 1, 40, 5);
+	open_(1, 1, 3, 5);
+	close_(1, 1, 3, 6);
+	model_known_handles(model, process, -1, add_known, &known);
+	assert_int_equal(known.count, 2);
+	assert_int_equal(known.open, 1);
+	assert_int_equal(known.numbers[0], 3);
+	assert_int_equal(known.numbers[1], 40);
+	known = (struct known){0};
+	model_known_handles(model, process, 3, add_known, &known);
+	assert_int_equal(known.count, 1);
+	assert_int_equal(known.open, 0);
+	model_known_handles(model, process, 41, add_known, &known);
+	model_known_handles(model, process, INT_MAX, add_known, &known);
+	assert_int_equal(known.count, 1);
+	fork_(1, 9, EVENT_FORK_THREAD, NULL); /* with a copy of its own */
+	open_(1, 9, 7, 5);
+	known = (struct known){0};
+	model_known_handles(model, process, 7, add_known, &known);
+	assert_int_equal(known.count, 1);
+	model_known_handles(model, process, 40, add_known, &known);
+	assert_int_equal(known.count, 3);
 }
 
 static void test_dup(void **state)
@@ -481,9 +572,9 @@ static void test_memory(void **state)
 
 static void test_observe(void **state)
 {
-	struct observed_handle truth[] = {{0, false, "device", "/dev/null"},
-					  {3, true, "socket", "socket:[1]"},
-					  {7, 0, "file", "x"}};
+	struct observed_handle truth[] = {{0, false, "device", "/dev/null", false},
+					  {3, true, "socket", "socket:[1]", false},
+					  {7, 0, "file", "x", false}};
 	const struct process *process;
 
 	process = model_attach(model, 50, 0, now);
@@ -515,11 +606,41 @@ static void test_observe(void **state)
 }
 
 /* After a loss a number may stand for another object: its old stack must not be told for it. */
+/* What was looked at before is known by its number; what is not open any more is looked for again.
+ */
+static void test_observe_known(void **state)
+{
+	struct observed_handle truth[] = {{3, true, "socket", "socket:[1]", false}};
+	struct observed_handle again[] = {{.number = 3, .known = true}};
+	struct model *model = model_new(NULL);
+	const struct process *process = model_attach(model, 10, 1, 1);
+	const struct handle *handle;
+
+	assert_false(model_was_observed(model, process, 3));
+	assert_int_equal(model_observe(model, 10, truth, 1, 2, 3), 1);
+	assert_int_equal(model_observe(model, 10, truth, 1, 4, 5), 0);
+	assert_true(model_was_observed(model, process, 3));
+	assert_int_equal(model_observe(model, 10, again, 1, 6, 7), 0);
+	handle = model_handle(model, process, 3);
+	assert_string_equal(handle->type, "socket");
+	assert_string_equal(handle->name, "socket:[1]");
+	assert_true(handle->cloexec);
+
+	/* Gone, twice; then a look at the number alone proves nothing. */
+	assert_int_equal(model_observe(model, 10, NULL, 0, 8, 9), 1);
+	assert_int_equal(model_observe(model, 10, NULL, 0, 10, 11), 0);
+	assert_false(model_was_observed(model, process, 3));
+	assert_int_equal(model_observe(model, 10, again, 1, 12, 13), 1);
+	assert_int_equal(model_observe(model, 10, again, 1, 14, 15), 1);
+	assert_false(model_handle(model, process, 3)->open);
+	model_free(model);
+}
+
 static void test_observe_other_object(void **state)
 {
-	struct observed_handle memfd = {4, false, "memfd", "/memfd:x (deleted)"};
-	struct observed_handle first = {4, false, "socket", "socket:[1]"};
-	struct observed_handle second = {4, false, "socket", "socket:[2]"};
+	struct observed_handle memfd = {4, false, "memfd", "/memfd:x (deleted)", false};
+	struct observed_handle first = {4, false, "socket", "socket:[1]", false};
+	struct observed_handle second = {4, false, "socket", "socket:[2]", false};
 
 	model_attach(model, 50, 0, now);
 	model_attached(model, 50);
@@ -550,7 +671,7 @@ static void test_observe_other_object(void **state)
 /* A difference that comes and goes is no difference. */
 static void test_observe_flicker(void **state)
 {
-	struct observed_handle truth[] = {{3, false, "file", "x"}};
+	struct observed_handle truth[] = {{3, false, "file", "x", false}};
 
 	for (int i = 0; i < 4; i++) {
 		now += 10;
@@ -560,7 +681,7 @@ static void test_observe_flicker(void **state)
 	}
 	op(1, 1, 5, (struct handle_op){.kind = HANDLE_RECEIVE, .number = 6});
 	now += 10;
-	truth[0] = (struct observed_handle){6, false, "socket", "y"};
+	truth[0] = (struct observed_handle){6, false, "socket", "y", false};
 	assert_int_equal(model_observe(model, 1, truth, 1, now, now + 1), 0);
 	assert_int_equal(get(1, 6)->origin, ORIGIN_RECEIVED);
 	assert_string_equal(get(1, 6)->type, "socket"); /* and it counts at a place of that type */
@@ -582,6 +703,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_places),
+	    TEST(test_traces),
+	    TEST(test_known_handles),
 	    TEST(test_dup),
 	    TEST(test_close_range),
 	    TEST(test_bad_references),
@@ -597,6 +720,7 @@ int main(void)
 	    TEST(test_untold),
 	    TEST(test_memory),
 	    TEST(test_observe),
+	    TEST(test_observe_known),
 	    TEST(test_observe_other_object),
 	    TEST(test_observe_flicker),
 	    TEST(test_unknown_process),

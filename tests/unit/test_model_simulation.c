@@ -557,7 +557,7 @@ static void test_reconciliation(void **state)
 					if (threads[i].files->slots[k].stack)
 						observed[n++] = (struct observed_handle){
 						    k, threads[i].files->slots[k].cloexec, "file",
-						    "x"};
+						    "x", false};
 				now += 2;
 				differ =
 				    model_observe(model, threads[i].pid, observed, n, now - 1, now);

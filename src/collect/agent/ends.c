@@ -12,9 +12,9 @@
 /* linux/pidfd.h, kernel 6.13; the exit status since 6.15. */
 struct pidfd_facts {
 	uint64_t mask, cgroup;
-	uint32_t ids[12];
+	uint32_t ids[11]; /* pid, tgid, ppid, eight of user and group */
 	int32_t exit_code;
-	uint32_t later[3];
+	uint32_t later[4];
 };
 
 _Static_assert(sizeof(struct pidfd_facts) == 80, "linux/pidfd.h");
@@ -85,18 +85,28 @@ static bool zombie_status(pid_t pid, int *status)
 	return last && sscanf(last, "%d", status) == 1;
 }
 
+/* The status of a process that was waited for. */
+static bool reaped_status(int pidfd, int *status)
+{
+	struct pidfd_facts facts = {.mask = PIDFD_FACTS_EXIT};
+
+	if (ioctl(pidfd, PIDFD_GET_FACTS, &facts) < 0 || !(facts.mask & PIDFD_FACTS_EXIT))
+		return false;
+	*status = facts.exit_code;
+	return true;
+}
+
 /* The kernel knows better than the process, which may have been killed on its way out. */
 static int exit_status(const struct lifetimes *lifetimes, const struct traced_process *process)
 {
-	struct pidfd_facts facts = {.mask = PIDFD_FACTS_EXIT};
 	int status;
 
 	if (process->pid == lifetimes->child.pid && lifetimes->child.waited)
 		return lifetimes->child.status;
-	if (process->pidfd >= 0 && ioctl(process->pidfd, PIDFD_GET_FACTS, &facts) == 0 &&
-	    facts.mask & PIDFD_FACTS_EXIT)
-		return facts.exit_code;
-	if (process->pidfd >= 0 && zombie_status(process->pid, &status))
+	/* It may be waited for between the two looks. */
+	if (process->pidfd >= 0 &&
+	    (reaped_status(process->pidfd, &status) || zombie_status(process->pid, &status) ||
+	     reaped_status(process->pidfd, &status)))
 		return status;
 	return process->status_known ? process->status : 0;
 }

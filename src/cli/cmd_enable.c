@@ -1,0 +1,206 @@
+/*
+ * htrace enable: starts a session in the background, and returns when tracing is on, or has failed:
+ * the session's process says so through a pipe. What goes wrong until then it tells itself.
+ */
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "cli/host.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+#include "cli/targets.h"
+#include "session/client.h"
+#include "session/socket_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* A session whose target has ended gives way to one for the pid's next owner. */
+static bool give_way(const char *name)
+{
+	char *words[] = {(char *)HOST_GIVE_WAY, NULL};
+	struct request request = {.words = words, .words_n = 1};
+	struct client *client;
+	struct answer answer = {0};
+	bool given = false;
+
+	if (client_open(name, &client, NULL) < 0)
+		return false;
+	if (client_call(client, &request, &answer, NULL, NULL, NULL) == 0) {
+		given = answer.status == EXIT_SUCCESS;
+		answer_fini(&answer);
+	}
+	client_close(client);
+	return given;
+}
+
+static int listen_as(const char *name, pid_t pid, struct error *error)
+{
+	int fd = socket_dir_listen(name, error);
+
+	if (fd == -EADDRINUSE && give_way(name))
+		fd = socket_dir_listen(name, error);
+	if (fd == -EADDRINUSE)
+		error_set(error, fd,
+			  "process %d is traced by a session already: htrace diff -p %d asks it, "
+			  "htrace disable -p %d ends it",
+			  pid, pid, pid);
+	return fd;
+}
+
+static int start_session(const struct options *options, pid_t pid, struct session **session,
+			 struct error *error)
+{
+	struct session_options session_options = {
+	    .collector = options->collector,
+	    .pid = pid,
+	    .follow_children = !options->no_children,
+	    .traces_max = options->traces_max,
+	    .ring_bytes = options->ring_bytes,
+	};
+	int result = session_new(&session_options, session, error);
+
+	if (result < 0)
+		return result;
+	output_say_fallback(session_collector(*session), session_fallback_reason(*session));
+	result = session_attach(*session, pid, error);
+	if (result < 0)
+		session_free(*session);
+	return result;
+}
+
+/* Nothing of the shell that started us is kept open, but what messages go to. */
+static void leave_terminal(int *pipe_end)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	setsid();
+	signals_catch();
+	if (null >= 0)
+		dup2(null, STDIN_FILENO);
+	if (*pipe_end != STDERR_FILENO + 1) {
+		dup2(*pipe_end, STDERR_FILENO + 1);
+		*pipe_end = STDERR_FILENO + 1;
+	}
+	close_range(STDERR_FILENO + 2, ~0u, 0);
+	fcntl(*pipe_end, F_SETFD, FD_CLOEXEC);
+	if (chdir("/") < 0)
+		return; /* then its folder cannot be unmounted */
+}
+
+static void leave_messages(void)
+{
+	_cleanup_(close_fd) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+}
+
+static void tell(int pipe_end, uint8_t status)
+{
+	if (write(pipe_end, &status, 1) != 1)
+		_exit(EXIT_HTRACE_FAILED); /* nobody waits: nobody would know of the session */
+	close(pipe_end);
+}
+
+/* The session's process, until the end of the session. */
+static int be_session(const struct options *options, pid_t pid, bool attended, int pipe_end)
+{
+	struct host_options host = {
+	    .pid = pid, .linger_ns = options->linger_ns, .attended = attended};
+	struct session *session;
+	struct error error = {0};
+	char name[16];
+	int result;
+
+	leave_terminal(&pipe_end);
+	snprintf(name, sizeof(name), "%d", pid);
+	host.name = name;
+	host.socket = listen_as(name, pid, &error);
+	result = host.socket < 0 ? host.socket : start_session(options, pid, &session, &error);
+	if (result < 0) {
+		if (host.socket >= 0)
+			socket_dir_remove(name);
+		fprintf(stderr, "htrace: %s\n", error.message);
+		tell(pipe_end, EXIT_HTRACE_FAILED);
+		return EXIT_HTRACE_FAILED;
+	}
+	tell(pipe_end, EXIT_SUCCESS);
+	leave_messages();
+	host_run(&host, session);
+	session_free(session);
+	return EXIT_SUCCESS;
+}
+
+static int wait_for_session(int pipe_end, pid_t child)
+{
+	uint8_t status;
+	ssize_t got;
+
+	do
+		got = read(pipe_end, &status, 1);
+	while (got < 0 && errno == EINTR);
+	if (got == 1)
+		return status;
+	waitpid(child, NULL, 0);
+	fprintf(stderr, "htrace: the session's process died before tracing was on\n");
+	return EXIT_HTRACE_FAILED;
+}
+
+int command_start_session(const struct options *options, pid_t pid, bool attended)
+{
+	int ends[2], status;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0) {
+		fprintf(stderr, "htrace: cannot start the session's process: %s\n",
+			strerror(errno));
+		return EXIT_HTRACE_FAILED;
+	}
+	if (child == 0) {
+		close(ends[0]);
+		_exit(be_session(options, pid, attended, ends[1]));
+	}
+	close(ends[1]);
+	status = wait_for_session(ends[0], child);
+	close(ends[0]);
+	return status;
+}
+
+int command_enable(const struct options *given, int argc, char **argv)
+{
+	struct options options = *given;
+	struct error error = {0};
+	unsigned long long number;
+	int status;
+
+	if (argc > 1 || (argc == 1 && !number_parse(argv[0], TRACES_MAX_MOST, &number))) {
+		fprintf(stderr,
+			"htrace: enable takes one number, of traces to keep (at most %d): "
+			"htrace enable -p PID [MAX_TRACES]\n",
+			TRACES_MAX_MOST);
+		return EXIT_USAGE;
+	}
+	if (argc == 1)
+		options.traces_max = number;
+	if (!options.pid && target_around_us(&options.pid, &error) < 0) {
+		fprintf(stderr, "htrace: %s\n", error.message);
+		return EXIT_USAGE;
+	}
+	if (!options.pid) {
+		fprintf(stderr, "htrace: enable needs a process: htrace enable -p PID\n");
+		return EXIT_USAGE;
+	}
+	status = command_start_session(&options, options.pid, false);
+	if (status == EXIT_SUCCESS)
+		puts("Handle tracing enabled.\n"
+		     "Handle tracing information snapshot successfully taken.");
+	return status;
+}

@@ -1,0 +1,213 @@
+/*
+ * Owns the answers that forked children write: a copy of the session as it was, which reads names
+ * while the session goes on. The child is a grandchild, so that nobody here has to wait for it
+ * (ptrace waits for all children): a pipe tells its end.
+ */
+#include "cli/host_private.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { READERS_AT_ONCE = 4 };
+
+static struct request request_dup(const struct request *request)
+{
+	struct request copy = *request;
+
+	copy.words = xcalloc(request->words_n + 1, sizeof(*copy.words));
+	for (uint32_t i = 0; i < request->words_n; i++)
+		copy.words[i] = xstrdup(request->words[i]);
+	return copy;
+}
+
+/* ---- in the child ---- */
+
+static bool send_answer(int fd, const struct answer *answer)
+{
+	size_t bytes, sent = 0;
+	_cleanup_(free) char *line = answer_write(answer, &bytes);
+
+	while (sent < bytes) {
+		ssize_t got = send(fd, line + sent, bytes - sent, MSG_NOSIGNAL);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		sent += got;
+	}
+	return true;
+}
+
+static void send_progress(void *context, const char *module_path)
+{
+	char text[128];
+	struct answer answer = {.output = (char *)"", .progress = text};
+
+	snprintf(text, sizeof(text), "reading the names of %.90s", module_path);
+	send_answer(*(int *)context, &answer);
+}
+
+static void __attribute__((noreturn))
+answer_and_end(struct host *host, const struct reader *reader, int fd, int done)
+{
+	struct answer answer;
+	bool sent;
+
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	host_serve(host, &reader->request, &answer, send_progress, &fd);
+	sent = send_answer(fd, &answer);
+	_exit(!sent || write(done, "", 1) != 1);
+}
+
+/* ---- in the session ---- */
+
+/* The grandchild's pid comes through the pipe, then a byte when it has answered, then its end. */
+static bool begin(struct host *host, struct reader *reader)
+{
+	int fd = control_hand_over(reader->client), pipes[2];
+	pid_t child;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return false;
+	child = fork();
+	if (child == 0) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			close(pipes[0]);
+			answer_and_end(host, reader, fd, pipes[1]);
+		}
+		_exit(pid < 0 || write(pipes[1], &pid, sizeof(pid)) != sizeof(pid));
+	}
+	close(pipes[1]);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	if (child < 0 || read(pipes[0], &reader->pid, sizeof(pid_t)) != sizeof(pid_t)) {
+		close(pipes[0]);
+		reader->pid = 0;
+		return false;
+	}
+	reader->alive = pipes[0];
+	fcntl(reader->alive, F_SETFL, O_NONBLOCK);
+	return true;
+}
+
+/* Of a child that could not be begun, or ended before it had answered. */
+static void apologise(struct control_client *client)
+{
+	struct answer answer = {
+	    .status = EXIT_HTRACE_FAILED,
+	    .output = (char *)"",
+	    .message = (char *)"the session could not answer: it has no memory for another "
+			       "process, or that died",
+	};
+
+	control_answer(client, &answer);
+}
+
+enum progress { AT_WORK, ANSWERED, DIED };
+
+static enum progress progress_of(const struct reader *reader)
+{
+	char byte;
+	ssize_t got = read(reader->alive, &byte, 1);
+
+	return got > 0 ? ANSWERED : got == 0 ? DIED : AT_WORK;
+}
+
+static void finish(struct reader *reader, bool answered)
+{
+	if (!reader->client)
+		return;
+	control_take_back(reader->client);
+	if (!answered)
+		apologise(reader->client);
+	reader->client = NULL;
+}
+
+static void remove_reader(struct host *host, size_t index)
+{
+	struct reader *reader = &host->readers.data[index];
+
+	if (reader->pid)
+		close(reader->alive);
+	request_fini(&reader->request);
+	memmove(reader, reader + 1, (host->readers.count - index - 1) * sizeof(*reader));
+	host->readers.count--;
+}
+
+void readers_add(struct host *host, struct control_client *client, const struct request *request)
+{
+	struct reader reader = {.client = client, .request = request_dup(request)};
+
+	array_push(&host->readers, reader);
+}
+
+/* Whether it is done with. */
+static bool step_reader(struct host *host, struct reader *reader, unsigned *running)
+{
+	enum progress progress = AT_WORK;
+
+	if (!reader->pid && !reader->client)
+		return true;
+	if (!reader->pid && *running < READERS_AT_ONCE) {
+		host_compare(host);
+		if (!begin(host, reader)) {
+			finish(reader, false);
+			return true;
+		}
+	}
+	if (reader->pid) {
+		++*running;
+		progress = progress_of(reader);
+	}
+	if (progress != AT_WORK)
+		finish(reader, progress == ANSWERED);
+	return progress != AT_WORK;
+}
+
+void readers_step(struct host *host)
+{
+	unsigned running = 0;
+
+	for (size_t i = 0; i < host->readers.count;) {
+		if (step_reader(host, &host->readers.data[i], &running))
+			remove_reader(host, i);
+		else
+			i++;
+	}
+}
+
+bool readers_gone(struct host *host, const struct control_client *client)
+{
+	for (size_t i = 0; i < host->readers.count; i++) {
+		struct reader *reader = &host->readers.data[i];
+
+		if (reader->client != client)
+			continue;
+		reader->client = NULL;
+		if (reader->pid)
+			kill(reader->pid, SIGKILL);
+		return true;
+	}
+	return false;
+}
+
+void readers_end(struct host *host)
+{
+	for (size_t i = 0; i < host->readers.count; i++) {
+		if (host->readers.data[i].pid && progress_of(&host->readers.data[i]) == AT_WORK)
+			kill(host->readers.data[i].pid, SIGKILL);
+	}
+	while (host->readers.count)
+		remove_reader(host, 0);
+	array_fini(&host->readers);
+}

@@ -1,0 +1,99 @@
+/* Owns what a session says of itself: one line for people, one object for programs. */
+#include "cli/host_private.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "report/words.h"
+#include "trace/duration.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Resident memory of this process. */
+static uint64_t own_bytes(void)
+{
+	unsigned long long pages = 0;
+	FILE *statm = fopen("/proc/self/statm", "re");
+
+	if (statm && fscanf(statm, "%*u %llu", &pages) != 1)
+		pages = 0;
+	if (statm)
+		fclose(statm);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+static const struct process *target_of(const struct host *host)
+{
+	return host->options->pid ? session_process(host->session, host->options->pid) : NULL;
+}
+
+static int write_json(const struct host *host, const struct session_status *status, FILE *out)
+{
+	const struct process *target = target_of(host);
+	json_t *object = json_pack(
+	    "{s:s, s:i, s:s*, s:b, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "name", host->options->name, "pid", (int)host->options->pid, "exe",
+	    target ? target->exe : NULL, "ended", host->ended_ns != 0, "collector",
+	    session_collector(host->session), "session_pid", (int)getpid(), "age_ns",
+	    (json_int_t)(clock_now_ns() - host->begun_ns), "events", (json_int_t)status->events,
+	    "lost_events", (json_int_t)status->lost_events, "processes",
+	    (json_int_t)status->processes, "processes_alive", (json_int_t)status->processes_alive,
+	    "open_handles", (json_int_t)status->open_handles, "traces", (json_int_t)status->traces,
+	    "traces_kept", (json_int_t)status->traces_kept, "traces_max",
+	    (json_int_t)status->traces_max, "memory_bytes", (json_int_t)own_bytes());
+	int result;
+
+	if (!object) /* a path that is not UTF-8 */
+		return -EILSEQ;
+	result = json_dumpf(object, out, JSON_COMPACT);
+	json_decref(object);
+	return result ? -EIO : 0;
+}
+
+static void add_target(const struct host *host, struct words *line)
+{
+	const struct process *target = target_of(host);
+
+	words_addf(line, "%-8s", host->options->name);
+	if (!target)
+		words_add(line, host->options->pid ? "(program not known)" : "all processes");
+	else
+		words_add_target(line, target->exe ? target->exe : "(program not known)");
+}
+
+static int write_text(const struct host *host, const struct session_status *status, FILE *out)
+{
+	_cleanup_(words_fini) struct words line = {0};
+	char length[DURATION_BYTES];
+
+	add_target(host, &line);
+	words_addf(&line, ": %s for %s with %s; ", host->ended_ns ? "ended, was traced" : "traced",
+		   duration_write((host->ended_ns ?: clock_now_ns()) - host->begun_ns, length),
+		   session_collector(host->session));
+	words_add_counted(&line, status->open_handles, "handle open", "handles open");
+	words_add(&line, ", ");
+	words_add_counted(&line, status->events, "event", "events");
+	words_add(&line, ", ");
+	words_add_count(&line, status->lost_events);
+	words_add(&line, " lost, ");
+	words_add_count(&line, status->traces_kept);
+	words_add(&line, " of ");
+	words_add_counted(&line, status->traces, "trace kept", "traces kept");
+	words_addf(&line, "; session %d, ", getpid());
+	words_add_count(&line, own_bytes() >> 20);
+	words_add(&line, " MiB\n");
+	fputs(words_text(&line), out);
+	return 0;
+}
+
+int host_status(struct host *host, const struct options *options, FILE *out)
+{
+	struct session_status status;
+
+	session_status(host->session, &status);
+	return options->format == &report_json ? write_json(host, &status, out)
+					       : write_text(host, &status, out);
+}
