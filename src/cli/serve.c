@@ -85,6 +85,7 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	}
 	session_report(serving->session, &snapshot, &report, serving->progress,
 		       serving->progress_context);
+	report.snapshot_told = true;
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
@@ -162,7 +163,8 @@ int serve_status(struct serving *serving, const struct options *options, int arg
 {
 	if (argc > 0)
 		return too_many(serving, "status", "no words");
-	return stream_status(serving, host_status(serving->host, options, serving->out));
+	return stream_status(serving,
+			     host_status(serving->host, options, &serving->style, serving->out));
 }
 
 int serve_disable(struct serving *serving, const struct options *options, int argc, char **argv)

@@ -32,6 +32,7 @@ struct report {
 	uint64_t foreign_processes; /* 32-bit programs that children became: not recorded */
 	uint64_t unseen_processes;  /* ran a program that the agent cannot be put into */
 	struct timespec wall;       /* time of day of the report */
+	bool snapshot_told;         /* the user asked for the snapshot, and was told of it */
 	ARRAY(struct report_process) processes;
 };
 

@@ -92,8 +92,9 @@ static void write_open(struct output *output, const struct diff *diff)
 {
 	uint64_t displayed = 0;
 
+	if (!output->report->snapshot_told)
+		fputs("Handle tracing information snapshot successfully taken.\n", output->stream);
 	fprintf(output->stream,
-		"Handle tracing information snapshot successfully taken.\n"
 		"0x%" PRIx64 " new stack traces since the previous snapshot.\n"
 		"Ignoring handles that were already closed...\n",
 		traces_since_snapshot(output->report, diff));
