@@ -19,10 +19,13 @@ static void show_progress(void *context, const char *text)
 	output_say_progress(text);
 }
 
-/* The session of all processes is told which one is meant. */
+/* It is another process than the one that the session goes by: a child, or one of all. */
 static bool needs_pid(const char *name, const struct options *options)
 {
-	return options->pid && !strcmp(name, SESSION_NAME_ALL);
+	char own[16];
+
+	snprintf(own, sizeof(own), "%d", options->pid);
+	return options->pid && strcmp(name, own);
 }
 
 static int call(const char *name, const struct verb *verb, const struct options *options,

@@ -6,6 +6,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -174,6 +175,69 @@ def test_console(lab):
     check(alive(target.pid), "the target runs on")
 
 
+class Tmux:
+    """A window of 80 columns on a server of its own."""
+
+    def __init__(self, lab, command, env):
+        if not shutil.which("tmux"):
+            raise harness.Skipped("tmux is not installed")
+        self.lab, self.env = lab, {**env, "TMUX_TMPDIR": lab.work, "TERM": "xterm", "SHELL": "/bin/sh"}
+        self.call("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "200", command)
+
+    def call(self, *words):
+        return self.lab.call(["tmux", "-L", "htrace", *words], 20, self.env).output
+
+    def expect(self, condition, what):
+        """The screen, once it is as it should be."""
+        screens = []
+
+        def look():
+            screens.append(self.call("capture-pane", "-p").rstrip())
+            return condition(screens[-1])
+        try:
+            harness.wait_for(what, look)
+        except harness.Failed as why:
+            raise harness.Failed(f"{why}:\n{screens[-1]}") from None
+        return screens[-1]
+
+    def type(self, line):
+        """What is printed between the line and the next prompt."""
+        self.call("clear-history")
+        self.call("send-keys", "C-l")
+        self.call("send-keys", "-l", line)
+        self.call("send-keys", "Enter")
+        return self.expect(lambda screen: line in screen and screen.endswith(">") and
+                           screen.count(")>") > 1, f"the answer to {line!r}").rsplit(line, 1)[1]
+
+    def close(self):
+        self.call("kill-server")
+
+
+def test_console_in_tmux(lab):
+    """The four steps on a screen of 80 columns: the same handles, and no line is longer."""
+    target = start_leaky(lab)
+    session = Session(lab, target.pid)
+    tmux = Tmux(lab, f"{lab.htrace} attach --collector={lab.collector} -p {target.pid}; sleep 60", session.env)
+    try:
+        tmux.expect(lambda screen: screen.endswith(f"({target.pid})>"), "the prompt")
+        before = stop(target)
+        check("snapshot successfully taken" in tmux.type("!htrace -snapshot"), "snapshot")
+        target.send_signal(signal.SIGCONT)
+        time.sleep(0.4)
+        now = stop(target)
+        text = tmux.type("!htrace -diff")
+        check(f"{len(now - before)} eventfd" in text and "fun4" in text and "fun3" not in text, text)
+        check(all(len(line) <= 80 for line in text.splitlines()), text)
+        check("OPEN" in tmux.type(f"show {max(now)} 1"), "show")
+        session.session_pid = session.status()["session_pid"]
+        tmux.call("send-keys", "quit", "Enter")
+        harness.wait_for("the session to end with its console", lambda: not alive(session.session_pid))
+    finally:
+        tmux.close()
+    target.send_signal(signal.SIGCONT)
+    check(alive(target.pid), "the target runs on")
+
+
 def test_console_killed(lab):
     """The session ends with it; the target runs on."""
     target = start_leaky(lab)
@@ -303,6 +367,27 @@ def test_handles(lab):
     text = session.ask("handles").output
     check(all(re.search(rf"\b{number}\b", text) for number in now), text[:1000])
     check("fun4" in session.ask("handles", str(max(now))).output, "the whole stack of one")
+
+
+def test_children(lab):
+    """A session follows them; the words of one are asked for by its pid, at the console too."""
+    program = lab.workload("leakyhandles")
+    parent = lab.start(["/bin/sh", "-c", f"read line; {program} 1000000 5; exit"], stdin=subprocess.PIPE,
+                       stdout=subprocess.DEVNULL)
+    harness.wait_for("the shell", lambda: harness.proc_status(parent.pid, "Name") in ("sh", "dash", "bash"))
+    time.sleep(0.2)
+    session = Session(lab, parent.pid)
+    console = Console(lab, parent.pid, session.env)
+    parent.stdin.write(b"go\n")
+    parent.stdin.close()
+    harness.wait_for("the child", lambda: harness.proc_children(parent.pid))
+    child = harness.proc_children(parent.pid)[0]
+    harness.wait_for("its leaks", lambda: len(harness.proc_fds(child)) > 20)
+    check("fun4" in console.type(f"diff -p {child}"), "the child's leaks")
+    check(f"pid {child}" in console.type(f"show -p {child} 0 1"), "the child's traces")
+    check("not traced by this session" in console.type(f"handles -p {os.getpid()}"), "somebody else")
+    os.kill(child, signal.SIGKILL)
+    console.process.kill()
 
 
 def test_refused_twice(lab):
