@@ -275,6 +275,13 @@ class Cgroup:
             procs.write(str(pid))
 
     def close(self):
+        # After a failure its processes live on: those in it are ours.
+        with open(os.path.join(self.path, "cgroup.procs")) as procs:
+            for pid in procs.read().split():
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
         for _ in range(50):
             try:
                 os.rmdir(self.path)
