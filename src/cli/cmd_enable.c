@@ -20,6 +20,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+enum { WHOLE_TRACES = 64 }; /* so many times more are kept of all processes */
+
 /* A session whose target has ended gives way to one for the pid's next owner. */
 static bool give_way(const char *name)
 {
@@ -196,6 +198,9 @@ int command_enable(const struct options *given, int argc, char **argv)
 			TRACES_MAX_MOST);
 		return EXIT_USAGE;
 	}
+	/* A machine's traces fall out within seconds. */
+	if (options.all && options.traces_max == SESSION_TRACES_MAX)
+		options.traces_max *= WHOLE_TRACES;
 	if (argc == 1)
 		options.traces_max = number;
 	if (options.all && options.pid) {

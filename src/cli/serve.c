@@ -173,12 +173,13 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 
 int serve_processes(struct serving *serving, const struct options *options, int argc, char **argv)
 {
+	const struct snapshot since_tracing = {0};
 	struct report report;
 	int result;
 
 	if (argc > 0)
 		return too_many(serving, "processes", "no words");
-	session_report(serving->session, NULL, &report, serving->progress,
+	session_report(serving->session, &since_tracing, &report, serving->progress,
 		       serving->progress_context);
 	result = options->format->write_processes(&report, &serving->style, serving->out);
 	report_fini(&report);
