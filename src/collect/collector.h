@@ -73,6 +73,17 @@ struct collector_ops {
 		     struct error *error);
 
 	/*
+	 * Awaits a program that somebody else starts, a debugger or a script, with *variables in
+	 * its environment: a list of "NAME=value" that ends with NULL, borrowed from the collector;
+	 * where LD_PRELOAD has a value already, it goes behind a colon after ours. The first
+	 * process that comes with them is traced as one of spawn's, from the program that has them
+	 * (a shell, maybe) through every exec. `program` (NULL: unknown): its file, to tell before
+	 * why it cannot be traced so. NULL: this collector cannot.
+	 */
+	int (*await)(struct collector *collector, const char *program,
+		     const char *const **variables, struct error *error);
+
+	/*
 	 * Hands over what there is, waiting up to timeout_ms for the first event; returns the
 	 * number of events handed over, 0 when none came, -EINTR after a signal, -ECHILD when
 	 * nothing is traced any more and everything was handed over. Handed over in one call is

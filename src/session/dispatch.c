@@ -192,13 +192,41 @@ static void name_inherited(struct session *session, uint64_t time_ns)
 	model_attached(session->model, session->child);
 }
 
+/* Whoever was awaited is the child, and came with handles of whoever started it. */
+static void receive_awaited(struct session *session, const struct event_header *event)
+{
+	struct procfs_status status = {0};
+
+	procfs_status(event->pid, &status, NULL);
+	session->awaits = false;
+	session->child = event->pid;
+	session->child_started = true;
+	model_attach(session->model, event->pid, status.ppid, event->time_ns);
+	target_add(session, event->pid, address_space_new())->has_nameless = true;
+}
+
+/* A handle that a process got, and that nobody has looked at yet, stays open over an exec. */
+static struct target *target_replace(struct session *session, pid_t pid)
+{
+	const struct target *old = map_get_pointer(&session->targets, pid);
+	bool has_nameless = old && old->has_nameless;
+	struct target *target = target_add(session, pid, address_space_new());
+
+	target->has_nameless = has_nameless;
+	session->has_nameless |= has_nameless;
+	return target;
+}
+
 static void dispatch_exec(struct session *session, const struct event_exec *event)
 {
 	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
 	struct actor actor = actor_of(&event->header);
 	bool first = event->header.pid == session->child && !session->child_started;
+	bool awaited = session->awaits;
 	struct target *target;
 
+	if (awaited)
+		receive_awaited(session, &event->header);
 	if (first) {
 		session->child_started = true;
 		model_attach(session->model, session->child, getpid(), event->header.time_ns);
@@ -207,7 +235,9 @@ static void dispatch_exec(struct session *session, const struct event_exec *even
 	model_exec(session->model, &actor, event->old_tid, of_kind(data, EVENT_DATA_FDS));
 	if (first)
 		name_inherited(session, event->header.time_ns);
-	target = target_add(session, event->header.pid, address_space_new());
+	if (awaited)
+		model_attached(session->model, session->child);
+	target = target_replace(session, event->header.pid);
 	target->foreign = event->header.flags & EVENT_EXEC_FOREIGN;
 	session->foreign_processes += target->foreign;
 	session->unseen_processes += !!(event->header.flags & EVENT_EXEC_UNSEEN);

@@ -57,6 +57,7 @@ struct session {
 	pid_t child;
 	bool child_started; /* its exec was seen: what it did before was htrace's own code */
 	struct observation inherited; /* what the child got from us */
+	bool awaits;                  /* the first process that comes is the child */
 	bool over;                    /* nothing is left to trace */
 	bool stopped;
 	uint64_t lost;

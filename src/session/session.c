@@ -28,6 +28,17 @@ static int suits(const struct collector_ops *ops, const struct session_options *
 	return ops->suits(options->program, options->pid, error);
 }
 
+static int create(struct session *session, const struct collector_ops *ops,
+		  const struct session_options *options, struct error *error)
+{
+	if (options->awaits && !ops->await)
+		return error_set(error, -ENOTSUP,
+				 "the collector %s cannot wait for a program that somebody else "
+				 "starts: --collector=agent can",
+				 ops->name);
+	return ops->create(&session->collector_options, &session->collector, error);
+}
+
 static int choose_collector(struct session *session, const struct session_options *options,
 			    struct error *error)
 {
@@ -38,12 +49,11 @@ static int choose_collector(struct session *session, const struct session_option
 		const struct collector_ops *ops = collectors[i];
 		int result;
 
-		if (!any && strcmp(wanted, ops->name))
+		if (any ? options->awaits && !ops->await : strcmp(wanted, ops->name))
 			continue;
 		result = any ? suits(ops, options, error) : 0;
 		if (!result)
-			result =
-			    ops->create(&session->collector_options, &session->collector, error);
+			result = create(session, ops, options, error);
 		if (result == 0) {
 			session->ops = ops;
 			return 0;
@@ -244,6 +254,21 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 	if (!result)
 		raise_descriptor_limit();
 	return result;
+}
+
+int session_await(struct session *session, const char *program, const char *const **variables,
+		  struct error *error)
+{
+	int result = program ? check_program(program, program, error) : 0;
+
+	if (result)
+		return result;
+	result = session->ops->await(session->collector, program, variables, error);
+	if (result)
+		return result;
+	raise_descriptor_limit();
+	session->awaits = true;
+	return 0;
 }
 
 /* ---- going on ---- */

@@ -38,6 +38,8 @@ struct collector {
 	struct lifetimes lifetimes;
 	struct known_stacks known_stacks;
 	ARRAY(struct injected) injected; /* processes that the agent has to leave again */
+	/* For a program that somebody else starts; the first is owned. */
+	const char *variables[3];
 	uint64_t lost_told;
 	bool busy; /* the last look found events, and took all */
 };
@@ -184,6 +186,31 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	return result;
 }
 
+/* ---- a program that somebody else starts ---- */
+
+static int agent_await(struct collector *collector, const char *program,
+		       const char *const **variables, struct error *error)
+{
+	enum program_way way = PROGRAM_PRELOAD;
+	int result = program ? program_file_way(program, false, &way, error) : 0;
+
+	if (result)
+		return result;
+	if (way == PROGRAM_INJECT)
+		return error_set(
+		    error, -ENOTSUP,
+		    "%s is statically linked: the agent cannot be loaded with it, only "
+		    "put into it once it runs",
+		    program);
+	if (!collector->variables[0]) {
+		collector->variables[0] = xasprintf("LD_PRELOAD=%s", collector->memory.preload);
+		collector->variables[1] = collector->memory.variable;
+	}
+	collector->lifetimes.awaits = true;
+	*variables = collector->variables;
+	return 0;
+}
+
 static bool agent_child_ended(const struct collector *collector, int *wait_status)
 {
 	return started_child_ended(&collector->lifetimes.child, wait_status);
@@ -322,6 +349,7 @@ static void agent_detach(struct collector *collector)
 	array_each (injected, &collector->injected)
 		agent_withdraw(injected, NULL);
 	collector->injected.count = 0;
+	collector->lifetimes.awaits = false;
 }
 
 static void agent_stats(const struct collector *collector, struct collector_stats *out)
@@ -340,6 +368,7 @@ static void agent_destroy(struct collector *collector)
 	rings_fini(&collector->rings);
 	known_stacks_fini(&collector->known_stacks);
 	agent_arena_fini(&collector->memory);
+	free((char *)collector->variables[0]);
 	free(collector);
 }
 
@@ -349,6 +378,7 @@ const struct collector_ops collector_agent = {
     .create = agent_create,
     .attach = agent_attach,
     .spawn = agent_spawn,
+    .await = agent_await,
     .poll = agent_poll,
     .learn_stack = agent_learn_stack,
     .known_stacks = agent_known_stacks,
