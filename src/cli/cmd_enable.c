@@ -2,6 +2,7 @@
  * htrace enable: starts a session in the background, and returns when tracing is on, or has failed:
  * the session's process says so through a pipe. What goes wrong until then it tells itself.
  */
+#include "cli/await.h"
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
@@ -19,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* A session whose target has ended gives way to one for the pid's next owner. */
-static bool give_way(const char *name)
+bool command_give_way(const char *name)
 {
 	char *words[] = {(char *)HOST_GIVE_WAY, NULL};
 	struct request request = {.words = words, .words_n = 1};
@@ -43,7 +45,7 @@ static int listen_as(const char *name, pid_t pid, struct error *error)
 {
 	int fd = socket_dir_listen(name, error);
 
-	if (fd == -EADDRINUSE && give_way(name))
+	if (fd == -EADDRINUSE && command_give_way(name))
 		fd = socket_dir_listen(name, error);
 	if (fd == -EADDRINUSE)
 		error_set(error, fd,
@@ -59,6 +61,8 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	struct session_options session_options = {
 	    .collector = options->collector,
 	    .pid = pid,
+	    .program = options->awaited,
+	    .awaits = options->awaited,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
@@ -68,7 +72,8 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	if (result < 0)
 		return result;
 	output_say_fallback(session_collector(*session), session_fallback_reason(*session));
-	result = session_attach(*session, pid, error);
+	result = options->awaited ? await_begin(options, *session, error)
+				  : session_attach(*session, pid, error);
 	if (result < 0)
 		session_free(*session);
 	return result;
@@ -114,14 +119,18 @@ static void tell(int pipe_end, uint8_t status)
 static int be_session(const struct options *options, pid_t pid, bool attended, int pipe_end)
 {
 	struct host_options host = {
-	    .pid = pid, .linger_ns = options->linger_ns, .attended = attended};
+	    .pid = pid,
+	    .linger_ns = options->linger_ns,
+	    .awaited = options->awaited,
+	    .attended = attended,
+	};
 	struct session *session;
 	struct error error = {0};
 	char name[16];
 	int result;
 
 	leave_terminal(&pipe_end);
-	snprintf(name, sizeof(name), "%d", pid);
+	snprintf(name, sizeof(name), "%d", pid ?: getpid());
 	host.name = name;
 	host.socket = listen_as(name, pid, &error);
 	result = host.socket < 0 ? host.socket : start_session(options, pid, &session, &error);
@@ -190,6 +199,15 @@ int command_enable(const struct options *given, int argc, char **argv)
 	}
 	if (argc == 1)
 		options.traces_max = number;
+	if (options.awaited && !options.pid)
+		return command_await(&options);
+	if (options.awaited || options.format != &report_text) {
+		fprintf(stderr, "htrace: %s\n",
+			options.awaited
+			    ? "--await is for a program that does not run yet: without -p"
+			    : "--format is for enable --await only");
+		return EXIT_USAGE;
+	}
 	if (!options.pid && target_around_us(&options.pid, &error) < 0) {
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_USAGE;

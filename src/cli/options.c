@@ -103,6 +103,12 @@ static int set_linger(struct options *options, const char *value, struct error *
 	return 0;
 }
 
+static int set_await(struct options *options, const char *value, struct error *error)
+{
+	options->awaited = value;
+	return 0;
+}
+
 static int set_no_children(struct options *options, const char *value, struct error *error)
 {
 	options->no_children = true;
@@ -137,7 +143,7 @@ const struct option_row option_rows[] = {
      "how events are collected; auto: bpf where it is permitted, else agent where it works, else "
      "ptrace",
      set_collector},
-    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH | VERB_ASKS,
+    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH | VERB_ENABLE | VERB_ASKS,
      "how the report is written", set_format},
     {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH | VERB_ASKS | OPTION_OWN,
      "write the report to FILE (if that fails: to the terminal)", set_output},
@@ -147,6 +153,11 @@ const struct option_row option_rows[] = {
      "stop and report after this time: 30s, 500ms, 2m, 1h", set_duration},
     {"--linger", "DURATION", NULL, VERB_ENABLE,
      "keep what was recorded so long after the target has ended (default 10m)", set_linger},
+    {"--await", "PROGRAM", NULL, VERB_ENABLE,
+     "wait for PROGRAM, which somebody else (a debugger) will start with the printed variables in "
+     "its "
+     "environment",
+     set_await},
     {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "do not follow the processes that the target starts", set_no_children},
     {"--error-exitcode", "N", NULL, VERB_RUN,
