@@ -12,8 +12,9 @@ import sys
 
 import gdb
 
+# __file__ is another script's where that one has sourced this one.
+sys.path.insert(0, os.path.dirname(os.path.realpath((lambda: None).__code__.co_filename)))
 try:
-    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
     import htrace_verbs
 finally:
     sys.path.pop(0)

@@ -14,8 +14,8 @@ import sys
 
 import lldb
 
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 try:
-    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
     import htrace_verbs
 finally:
     sys.path.pop(0)
