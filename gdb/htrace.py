@@ -7,6 +7,7 @@
 
 Owns how gdb is asked and told; what the command does is in htrace_verbs.py beside this file.
 """
+import contextlib
 import os
 import sys
 
@@ -18,6 +19,13 @@ try:
     import htrace_verbs
 finally:
     sys.path.pop(0)
+
+
+# orig_rax last: the others are those of the thread when it goes on.
+REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+             "r15", "rip", "eflags", "orig_rax")
+SYSCALL_BYTES = 2
+JUMP = b"\xff\x25\0\0\0\0"  # jmp *(%rip): to the address that follows
 
 
 class Gdb(htrace_verbs.Debugger):
@@ -65,6 +73,77 @@ class Gdb(htrace_verbs.Debugger):
             if text.strip():
                 return text
         return ""
+
+    can_let_in = True
+
+    @contextlib.contextmanager
+    def borrow(self):
+        """gdb's own calls of functions write vector registers too, and on some machines cannot; the agent
+        leaves those alone."""
+        locking, self.home = gdb.parameter("scheduler-locking"), None
+        gdb.execute("set scheduler-locking on", to_string=True)
+        old = {name: self.register(name) for name in REGISTERS}
+        breakpoints = [one for one in gdb.breakpoints() if one.enabled]
+        for one in breakpoints:
+            one.enabled = False
+        try:
+            yield
+            self.go_home(old)
+        except gdb.error as why:
+            raise htrace_verbs.Failed(f"gdb cannot do it: {why}. `htrace -enable` before `run` needs nothing of "
+                                      "that.") from None
+        finally:
+            self.set_registers(old)
+            for one in breakpoints:
+                one.enabled = True
+            gdb.execute(f"set scheduler-locking {locking}", to_string=True)
+
+    def go_home(self, registers):
+        """Stops once more where the thread was: gdb would stop again at a breakpoint that it stands at, because
+        it was stopped elsewhere since."""
+        if self.home:
+            place = registers["rip"]
+            self.write_memory(self.home, JUMP + place.to_bytes(8, "little"))
+            self.set_registers({**registers, "orig_rax": -1, "rip": self.home})
+            self.run_to(place)
+
+    @staticmethod
+    def register(name):
+        return int(gdb.execute(f"output/d ${name}", to_string=True))
+
+    @staticmethod
+    def set_registers(values):
+        gdb.execute("frame 0", to_string=True)
+        for name, value in values.items():
+            gdb.execute(f"set ${name} = {value}", to_string=True)
+
+    def run_to(self, place):
+        """What is in rax then. Not by single steps, of which gdb would tell."""
+        end = gdb.Breakpoint(f"*{place}", internal=True)
+        end.silent = True
+        try:
+            gdb.execute("continue", to_string=True)
+        finally:
+            end.delete()
+        at = self.register("rip")
+        if at != place:
+            raise htrace_verbs.Failed(f"The program was stopped at {at:#x} while it worked for htrace: try again.")
+        return self.register("rax")
+
+    def system_call(self, at, number, *arguments):
+        """orig_rax: what the thread itself was waiting for in the kernel does not begin again now."""
+        values = dict(zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments))
+        self.set_registers({**values, "orig_rax": -1, "rax": number, "rip": at})
+        return self.run_to(at + SYSCALL_BYTES)
+
+    def call(self, function, argument, stack_end, return_to):
+        self.home = return_to
+        self.write_memory(stack_end - 8, return_to.to_bytes(8, "little"))
+        self.set_registers({"rdi": argument, "rsp": stack_end - 8, "orig_rax": -1, "rip": function})
+        return self.run_to(return_to)
+
+    def write_memory(self, at, data):
+        gdb.selected_inferior().write_memory(at, data)
 
 
 class Htrace(gdb.Command):

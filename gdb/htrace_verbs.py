@@ -14,8 +14,8 @@ OWN_TERMINAL = {"run", "attach"}  # what they trace, or their prompt, needs it
 REPORTS = {"diff", "show", "handles"}  # what `list` can speak of
 
 ADVICE = """\
-The debugger holds the process, so that htrace's agent cannot be let into it. Start the program in the
-debugger with `htrace -enable` before `run`; or detach, htrace enable -p {pid} in a shell, and attach again."""
+The debugger holds the process, so that nobody else can trace it. Start the program in the debugger with
+`htrace -enable` before `run`; or detach, htrace enable -p {pid} in a shell, and attach again."""
 
 LIST_SYNOPSIS = "htrace list [N [FRAME]]"
 LIST_HELP = "the source of frame FRAME of trace N of what was reported last; without N: which there are"
@@ -54,6 +54,24 @@ class Debugger:
 
     def list_source(self, file, line, address):
         """Its text; "": there is none. `file` and `line` or `address` may be None."""
+        raise NotImplementedError
+
+    # What lets the agent into the stopped process; a debugger that cannot has none of them.
+    can_let_in = False
+
+    def borrow(self):
+        """A context in which one thread is at work for us and all others stand still."""
+        raise NotImplementedError
+
+    def system_call(self, at, number, *arguments):
+        """What the system call says, made by the instruction `at`; signed."""
+        raise NotImplementedError
+
+    def call(self, function, argument, stack_end, return_to):
+        """What the function (an address) returns; signed."""
+        raise NotImplementedError
+
+    def write_memory(self, at, data):
         raise NotImplementedError
 
 
@@ -322,6 +340,43 @@ class Awaited:
             return False
 
 
+# --- a process that the debugger has stopped ----------------------------------------------------
+
+MAP_FLAGS = 0x100022  # MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
+
+
+def do_step(debugger, plan, step):
+    """Whether it worked. The numbers of system calls are those of x86-64."""
+    at = step["at"]
+    if step["do"] == "map":
+        return debugger.system_call(plan["syscall"], 9, at, step["bytes"], step["protection"], MAP_FLAGS, -1, 0) == at
+    if step["do"] == "protect":
+        return debugger.system_call(plan["syscall"], 10, at, step["bytes"], step["protection"]) == 0
+    if step["do"] == "write":
+        debugger.write_memory(at, bytes.fromhex(step["hex"]))
+        return True
+    return step["do"] == "call" and debugger.call(at, step["argument"], plan["stack_end"], plan["return_to"]) >= 0
+
+
+def adopt(debugger, words, pid):
+    """Lets the agent in by the debugger's own access. Returns what lets it out again."""
+    output, errors = call([word for word in words if not word.startswith("--format")]
+                          + ["--by-debugger", "--collector=agent"], pid)
+    plan = json.loads(output)
+    try:
+        with debugger.borrow():
+            for step in plan["steps"]:
+                if not do_step(debugger, plan, step):
+                    raise Failed(f"The agent cannot come in here: its step '{step['do']}' has failed. Is the "
+                                 "program in main already, with glibc?")
+    except BaseException:
+        call(["disable", "-p", str(pid)], pid)
+        raise
+    debugger.write_error(errors)
+    del plan["steps"]
+    return plan
+
+
 # --- the command --------------------------------------------------------------------------------
 
 class Verbs:
@@ -329,6 +384,7 @@ class Verbs:
 
     def __init__(self, debugger):
         self.debugger, self.last, self.awaited, self.ended_pid = debugger, Last(), None, 0
+        self.leaves = {}  # pid: how the agent that we have let in goes out
 
     def resumed(self):
         """The program runs on, or has ended."""
@@ -368,12 +424,11 @@ class Verbs:
         if self.awaited and self.awaited.session and self.awaited.pid == pid and pid:
             self.awaited.wait()
         pid = pid or (self.awaited.session if waiting else self.ended_pid)
-        try:
-            output, errors = call(words, pid)
-        except Failed as why:
-            if verb == "enable" and "already traced by process" in str(why):
-                raise Failed(f"{why}\n{ADVICE.format(pid=pid)}") from None
-            raise
+        output, errors = self.enable(words, pid) if verb == "enable" else call(words, pid)
+        plan = self.leaves.pop(pid, None) if verb == "disable" else None
+        if plan and self.debugger.pid() == pid and not self.debugger.is_running():
+            with self.debugger.borrow():
+                self.debugger.call(plan["leave"], 0, plan["stack_end"], plan["return_to"])
         if waiting and verb == "disable":
             self.awaited.restore()
             self.awaited = None
@@ -381,6 +436,19 @@ class Verbs:
             self.last.remember(words, pid, self.debugger.is_running())
         self.debugger.write_error(errors)
         self.debugger.write(output)
+
+    def enable(self, words, pid):
+        try:
+            return call(words, pid)
+        except Failed as why:
+            if "already traced by process" not in str(why):
+                raise
+            if not self.debugger.can_let_in or any("ptrace" in word for word in words):
+                raise Failed(f"{why}\n{ADVICE.format(pid=pid)}") from None
+        if self.debugger.is_running():
+            raise Failed("The program has to stand still for that: interrupt it, then htrace -enable.")
+        self.leaves[pid] = adopt(self.debugger, words, pid)
+        return "Handle tracing enabled.\nHandle tracing information snapshot successfully taken.\n", ""
 
     def list_source(self, words):
         if len(words) > 2:

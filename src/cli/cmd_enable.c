@@ -63,6 +63,7 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	    .pid = pid,
 	    .program = options->awaited,
 	    .awaits = options->awaited,
+	    .adopts = options->by_debugger,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
@@ -72,8 +73,12 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	if (result < 0)
 		return result;
 	output_say_fallback(session_collector(*session), session_fallback_reason(*session));
-	result = options->awaited ? await_begin(options, *session, error)
-				  : session_attach(*session, pid, error);
+	if (options->awaited)
+		result = await_begin(options, *session, error);
+	else if (options->by_debugger)
+		result = adopt_begin(*session, pid, error);
+	else
+		result = session_attach(*session, pid, error);
 	if (result < 0)
 		session_free(*session);
 	return result;
@@ -217,7 +222,7 @@ int command_enable(const struct options *given, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	status = command_start_session(&options, options.pid, false);
-	if (status == EXIT_SUCCESS)
+	if (status == EXIT_SUCCESS && !options.by_debugger)
 		puts("Handle tracing enabled.\n"
 		     "Handle tracing information snapshot successfully taken.");
 	return status;

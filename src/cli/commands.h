@@ -33,6 +33,7 @@ struct options {
 	uint32_t ring_bytes; /* $HTRACE_RING_BYTES; 0: not given */
 	pid_t pid;           /* 0: not given */
 	uint64_t linger_ns;  /* of a session whose target has ended */
+	bool by_debugger;    /* which holds the process, and lets the agent in */
 	const char *awaited; /* path of a program that somebody else will start; NULL: none */
 };
 

@@ -109,6 +109,12 @@ static int set_await(struct options *options, const char *value, struct error *e
 	return 0;
 }
 
+static int set_by_debugger(struct options *options, const char *value, struct error *error)
+{
+	options->by_debugger = true;
+	return 0;
+}
+
 static int set_no_children(struct options *options, const char *value, struct error *error)
 {
 	options->no_children = true;
@@ -158,6 +164,9 @@ const struct option_row option_rows[] = {
      "its "
      "environment",
      set_await},
+    {"--by-debugger", NULL, NULL, VERB_ENABLE,
+     "print, for the debugger that holds the process, what lets the agent in (its script asks)",
+     set_by_debugger},
     {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "do not follow the processes that the target starts", set_no_children},
     {"--error-exitcode", "N", NULL, VERB_RUN,

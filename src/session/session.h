@@ -24,6 +24,7 @@ struct session_options {
 	const char *program;   /* that will be started, for "auto"; NULL: none */
 	pid_t pid;             /* that will be attached to, likewise; 0: none */
 	bool awaits;           /* session_await() will be called: a collector that can */
+	bool adopts;           /* session_adopt() likewise */
 	bool follow_children;
 	uint32_t traces_max; /* kept in the history */
 	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
@@ -47,6 +48,10 @@ const char *session_complaint(const struct session *session);
 /* Traces a running process; its table is known and the first snapshot taken when this returns.
  * -ESRCH, -EPERM, -EINVAL (kernel thread), -ENOEXEC (not x86-64), ... */
 int session_attach(struct session *session, pid_t pid, struct error *error);
+
+/* The same for a process that a debugger holds, by the agent: what the debugger has to do there
+ * before it lets the process go on is borrowed until the next call. */
+int session_adopt(struct session *session, pid_t pid, struct entry_plan *plan, struct error *error);
 
 /* Starts a program; errors of execve are returned as they are. */
 int session_run(struct session *session, const struct spawn *spawn, struct error *error);

@@ -1,5 +1,7 @@
 """The command `htrace` inside gdb: batch and interactive, both spellings. bpf is enabled in the program that gdb
-has stopped; the agent comes in with the program, for which `htrace -enable` is typed before `run`."""
+has stopped; the agent comes in with the program, for which `htrace -enable` is typed before `run`, or is let in by
+gdb itself."""
+import json
 import os
 import pty
 import re
@@ -93,6 +95,48 @@ def test_after_the_end(lab):
     gdb.check_no_session()
 
 
+def test_let_in(lab):
+    """gdb lets the agent into the program that it has stopped; out, in again, and the end."""
+    if lab.collector != "agent":
+        raise harness.Skipped("bpf needs not be let in")
+    gdb = Gdb(lab)
+    diffs = [lab.path(".json"), lab.path(".json"), lab.path(".json")]
+    output = gdb.batch(["set width 0", "break fun2", f"run {ROUNDS} 1", "show scheduler-locking", "htrace -enable",
+                        "show scheduler-locking", "info registers", "htrace -enable",
+                        ] + steps(lab, diffs[0])[4:] + [
+        "info proc mappings", "htrace -disable", "ignore 1 1", "continue", "htrace enable --collector=agent",
+        f"ignore 1 {BETWEEN - 1}", "continue", f"htrace -diff --format=json -o {diffs[1]}", "delete", "continue",
+        f"htrace -diff --format=json -o {diffs[2]}", "htrace -disable"], None)
+    check("already" in output.errors and "Traceback" not in output.errors, output.errors)
+    process = check_diff(diffs[0], BETWEEN, "agent")
+    check(process["before_snapshot"] == BEFORE, f"{process['before_snapshot']} before the snapshot")
+    check_diff(diffs[1], BETWEEN, "agent")
+    check_diff(diffs[2], ROUNDS - BEFORE - BETWEEN - 2, "agent")
+    modes = re.findall("^Mode for locking scheduler.*", output.output, re.M)
+    check(len(modes) == 2 and modes[0] == modes[1], f"{modes}")
+    gdb.check_no_session()
+
+
+def test_let_in_while_calls_wait(lab):
+    """The threads' calls go on as if nothing had been: a sleep is as long, a read gets what comes."""
+    if lab.collector != "agent":
+        raise harness.Skipped("bpf needs not be let in")
+    gdb = Gdb(lab, lab.workload("workload_waiting_threads"))
+    diff = lab.path(".json")
+    interrupt = "import os; os.system(f'(sleep 0.7; kill -INT {gdb.selected_inferior().pid}) &')"
+    output = gdb.batch(["set width 0", "handle SIGINT stop nopass", "break main", "run", f"python {interrupt}", "continue",
+                        "info threads", "backtrace", "htrace -enable", "backtrace", "continue",
+                        f"htrace -diff --format=json -o {diff}", "htrace -disable"]).output
+    check("all calls went on" in output, output)
+    stacks = re.findall(r"^#\d+ .*", output, re.M)
+    check(len(stacks) >= 4 and stacks[:len(stacks) // 2] == stacks[len(stacks) // 2:], lambda: f"{stacks}")
+    with open(diff, encoding="utf-8") as file:
+        process = json.load(file)["processes"][0]
+    check(process["exited"] is True and process["exit_status"] == 0, lambda: f"{process['exit_status']}\n{output}")
+    check(sum(len(group["handles"]) for group in process["groups"]) == 3, lambda: f"{process['groups']}")
+    gdb.check_no_session()
+
+
 def test_list(lab):
     """The source of a frame; what cannot be listed says what to do."""
     gdb = Gdb(lab)
@@ -123,7 +167,6 @@ def test_refused(lab):
                             (["htrace -difff"], "unknown verb"),
                             (["htrace diff --formt=json"], "did you mean --format"),
                             (["break main", "run", "htrace -enable --collector=ptrace"], "before `run`"),
-                            (["break main", "run", "htrace -enable --collector=agent"], "detach"),
                             (["htrace -enable --collector=ptrace"], "cannot wait for a program")):
         errors = gdb.failing(commands)
         check(words in errors and "Traceback" not in errors, lambda: f"{commands}: '{words}' is not in:\n{errors}")

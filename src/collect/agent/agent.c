@@ -40,6 +40,7 @@ struct collector {
 	ARRAY(struct injected) injected; /* processes that the agent has to leave again */
 	/* For a program that somebody else starts; the first is owned. */
 	const char *variables[3];
+	struct agent_plan plan; /* of a process that a debugger holds */
 	uint64_t lost_told;
 	bool busy; /* the last look found events, and took all */
 };
@@ -115,6 +116,22 @@ static int agent_attach(struct collector *collector, pid_t pid, const struct eve
 		return result;
 	}
 	array_push(&collector->injected, injected);
+	return maps_hand_over(pid, sink, error);
+}
+
+static int agent_adopt(struct collector *collector, pid_t pid, const struct event_sink *sink,
+		       struct entry_plan *plan, struct error *error)
+{
+	struct agent_plan *own = &collector->plan;
+	int result;
+
+	agent_plan_fini(own);
+	result = agent_plan_make(pid, collector->memory.preload, variable_of(&collector->memory),
+				 own, error);
+	if (result)
+		return result;
+	lifetimes_add(&collector->lifetimes, pid)->drop = LIFETIMES_DROP_START;
+	*plan = own->told;
 	return maps_hand_over(pid, sink, error);
 }
 
@@ -369,6 +386,7 @@ static void agent_destroy(struct collector *collector)
 	known_stacks_fini(&collector->known_stacks);
 	agent_arena_fini(&collector->memory);
 	free((char *)collector->variables[0]);
+	agent_plan_fini(&collector->plan);
 	free(collector);
 }
 
@@ -379,6 +397,7 @@ const struct collector_ops collector_agent = {
     .attach = agent_attach,
     .spawn = agent_spawn,
     .await = agent_await,
+    .adopt = agent_adopt,
     .poll = agent_poll,
     .learn_stack = agent_learn_stack,
     .known_stacks = agent_known_stacks,
