@@ -208,9 +208,11 @@ def help_text():
 # --- what was reported --------------------------------------------------------------------------
 
 def title_of(item, key):
-    words = [str(item[name]) for name in ("verdict", "kind", "operation", "trace", "type") if item.get(name)]
+    words = [str(item[name]) for name in ("verdict", "trace", "kind", "type") if item.get(name)]
     if item.get("handle") is not None:
         words.append(f"handle {item['handle']}")
+    if item.get("operation"):
+        words.append(f"by {item['operation']}")
     if item.get("open"):
         words.append(f"{item['open']} open")
     return " ".join(words) + ("" if key == "stack" else f" ({key.split('_')[0]} at)")

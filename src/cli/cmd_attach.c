@@ -1,13 +1,18 @@
-/* htrace attach: a running process, until a time or a signal; it runs on. */
+/* htrace attach: a running process, until a time or a signal, or at the console; it runs on. */
 #include "cli/commands.h"
 
+#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/console.h"
 #include "cli/output.h"
 #include "cli/signals.h"
+#include "os/procfs.h"
 #include "session/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { STEP_MS = 100 };
@@ -47,6 +52,25 @@ static void trace(const struct options *options, struct session *session)
 	}
 }
 
+/* Somebody sits there, and nothing says when to report. */
+static bool wants_console(const struct options *options)
+{
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !options->duration_ns &&
+	       !options->output && options->format == &report_text;
+}
+
+static int attach_console(const struct options *options)
+{
+	_cleanup_(free) char *exe = procfs_exe_dup(options->pid);
+	const char *slash = exe ? strrchr(exe, '/') : NULL;
+	_cleanup_(free) char *name = xasprintf("%d", options->pid);
+	_cleanup_(free) char *target =
+	    xasprintf("%s(%d)", slash ? slash + 1 : "process ", options->pid);
+	int status = command_start_session(options, options->pid, true);
+
+	return status == EXIT_SUCCESS ? console_run(name, target) : status;
+}
+
 int command_attach(const struct options *options, int argc, char **argv)
 {
 	struct session_options session_options = {
@@ -66,6 +90,8 @@ int command_attach(const struct options *options, int argc, char **argv)
 			"htrace: attach needs one process: htrace attach [OPTIONS] -p PID\n");
 		return EXIT_USAGE;
 	}
+	if (wants_console(options))
+		return attach_console(options);
 	output_check(options);
 	result = session_new(&session_options, &session, &error);
 	if (result < 0) {

@@ -19,9 +19,11 @@ int console_run(const char *name, const char *target);
 
 /*
  * A typed line as words: blanks separate, "..." and '...' keep them, \ takes the next character as
- * it is. A leading "!htrace" or "htrace" is dropped. Number of words (owned by the caller, as is
- * *words), 0: none; -EINVAL with a sentence: a quote is not closed, or there are too many.
+ * it is (not within '...'). A leading "!htrace" or "htrace" is dropped. Number of words, which end
+ * with NULL and are freed by console_words_free(); 0: none; -EINVAL with a sentence: a quote is not
+ * closed, or there are too many.
  */
 int console_words(const char *line, char ***words, struct error *error);
+void console_words_free(char **words);
 
 #endif

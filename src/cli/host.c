@@ -225,7 +225,7 @@ static void step(struct host *host, uint32_t clients)
 	int result;
 
 	if (host->over) {
-		control_wait(host->control, OVER_STEP_MS);
+		control_wait(host->control, host->readers.count ? BUSY_STEP_MS : OVER_STEP_MS);
 	} else {
 		result = session_step(host->session, clients ? BUSY_STEP_MS : STEP_MS, &error);
 		if (result < 0 && result != -EINTR)
@@ -264,8 +264,10 @@ void host_run(const struct host_options *options, struct session *session)
 
 	host.control = control_new(options->socket, &ops);
 	while (!host.ending) {
-		step(&host, control_step(host.control));
+		uint32_t clients = control_step(host.control);
+
 		readers_step(&host);
+		step(&host, clients);
 		if (signals_next(&from_terminal) || is_due_to_end(&host))
 			host_end(&host);
 	}

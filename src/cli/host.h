@@ -49,7 +49,8 @@ void host_compare(struct host *host);
 void host_end(struct host *host);
 
 /* Writes the line, or the JSON object, of `status`. */
-int host_status(struct host *host, const struct options *options, FILE *out);
+int host_status(struct host *host, const struct options *options, const struct report_style *style,
+		FILE *out);
 
 /* What a verb does in a session; each returns the exit status. */
 int serve_snapshot(struct serving *serving, const struct options *options, int argc, char **argv);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "report/page.h"
 #include "report/words.h"
 #include "trace/duration.h"
 
@@ -11,6 +12,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { STATUS_INDENT = 8 };
 
 /* Resident memory of this process. */
 static uint64_t own_bytes(void)
@@ -57,7 +60,7 @@ static void add_target(const struct host *host, struct words *line)
 {
 	const struct process *target = target_of(host);
 
-	words_addf(line, "%-8s", host->options->name);
+	words_addf(line, "%-7s ", host->options->name);
 	if (host->options->awaited) {
 		words_add(line, "waits for ");
 		words_add_target(line, host->options->awaited);
@@ -67,12 +70,15 @@ static void add_target(const struct host *host, struct words *line)
 		words_add_target(line, target->exe ? target->exe : "(program not known)");
 }
 
-static int write_text(const struct host *host, const struct session_status *status, FILE *out)
+static int write_text(const struct host *host, const struct session_status *status,
+		      const struct report_style *style, FILE *out)
 {
+	const struct page page = {.style = style, .stream = out};
+	_cleanup_(words_fini) struct words target = {0};
 	_cleanup_(words_fini) struct words line = {0};
 	char length[DURATION_BYTES];
 
-	add_target(host, &line);
+	add_target(host, &target);
 	words_addf(&line, ": %s for %s with %s; ", host->ended_ns ? "ended, was traced" : "traced",
 		   duration_write((host->ended_ns ?: clock_now_ns()) - host->begun_ns, length),
 		   session_collector(host->session));
@@ -87,16 +93,17 @@ static int write_text(const struct host *host, const struct session_status *stat
 	words_add_counted(&line, status->traces, "trace kept", "traces kept");
 	words_addf(&line, "; session %d, ", getpid());
 	words_add_count(&line, own_bytes() >> 20);
-	words_add(&line, " MiB\n");
-	fputs(words_text(&line), out);
+	words_add(&line, " MiB");
+	page_paragraph(&page, 0, STATUS_INDENT, PAGE_BOLD, words_text(&target), words_text(&line));
 	return 0;
 }
 
-int host_status(struct host *host, const struct options *options, FILE *out)
+int host_status(struct host *host, const struct options *options, const struct report_style *style,
+		FILE *out)
 {
 	struct session_status status;
 
 	session_status(host->session, &status);
 	return options->format == &report_json ? write_json(host, &status, out)
-					       : write_text(host, &status, out);
+					       : write_text(host, &status, style, out);
 }

@@ -85,6 +85,7 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	}
 	session_report(serving->session, &snapshot, &report, serving->progress,
 		       serving->progress_context);
+	report.snapshot_told = true;
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
@@ -132,6 +133,7 @@ int serve_show(struct serving *serving, const struct options *options, int argc,
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report_name_traces(&report, &query);
 	result = options->format->write_traces(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);
@@ -149,6 +151,7 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report_name_handles(&report, &query);
 	result = options->format->write_handles(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);
@@ -160,7 +163,8 @@ int serve_status(struct serving *serving, const struct options *options, int arg
 {
 	if (argc > 0)
 		return too_many(serving, "status", "no words");
-	return stream_status(serving, host_status(serving->host, options, serving->out));
+	return stream_status(serving,
+			     host_status(serving->host, options, &serving->style, serving->out));
 }
 
 int serve_disable(struct serving *serving, const struct options *options, int argc, char **argv)

@@ -24,10 +24,17 @@ void bad_reference_add(struct model *model, struct process_record *record,
 		       const struct bad_reference *bad)
 {
 	struct process *process = &record->public;
+	const struct trace trace = {.kind = TRACE_BAD_REFERENCE,
+				    .detail = bad->kind,
+				    .asks = bad->asks,
+				    .call = trace_call(bad->call),
+				    .pid = process->pid,
+				    .number = bad->number,
+				    .moment = bad->now,
+				    .before_ns = bad->closed.time_ns};
 
 	if (model->observer.trace)
-		model->observer.trace(model->observer.context, TRACE_BAD_REFERENCE, process->pid,
-				      bad->number, &bad->now);
+		model->observer.trace(model->observer.context, &trace);
 	for (uint64_t key = bad_reference_hash(bad);; key++) {
 		uint64_t *slot = map_get(&record->bad_index, key);
 		struct bad_reference *known;

@@ -67,7 +67,8 @@ void close_begin(struct model *model, const struct actor *actor, struct process_
 	handle->doubt = 0;
 	if (handle->open) {
 		close->found = FOUND_OPEN;
-		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL);
+		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL,
+			    trace_call(actor->call));
 		return;
 	}
 	if (model_handle_past(handle)->closed.time_ns)
@@ -81,6 +82,7 @@ struct range_closing {
 	struct model *model;
 	struct handle_table *table;
 	struct handle_moment moment;
+	uint16_t call;
 };
 
 static void range_close_one(void *context, struct handle *handle)
@@ -92,7 +94,7 @@ static void range_close_one(void *context, struct handle *handle)
 		handle->touched_ns = closing->moment.time_ns;
 		handle->doubt = 0;
 		handle_shut(closing->model, closing->table, handle, &closing->moment,
-			    CLOSED_BY_CALL);
+			    CLOSED_BY_CALL, closing->call);
 		return;
 	}
 	other = closer_of(closing->model, closing->table, handle);
@@ -106,7 +108,8 @@ void close_range_begin(struct model *model, const struct actor *actor,
 	struct task *task = task_put(model, record, actor->tid, actor->time_ns);
 	struct range_closing closing = {.model = model,
 					.table = task_table(model, record, actor->tid),
-					.moment = moment_of(actor)};
+					.moment = moment_of(actor),
+					.call = trace_call(actor->call)};
 
 	task->close = (struct close_in_flight){.table_id = closing.table->id,
 					       .first = op->number,
@@ -208,7 +211,7 @@ static void close_was_real(struct model *model, struct handle_table *table,
 				    : model_handle_past(handle)->opened;
 		other->rival = (struct handle_moment){0};
 	} else if (handle->open && handle->opened.time_ns >= close->moment.time_ns) {
-		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL);
+		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL, TRACE_CALL_NONE);
 	}
 }
 

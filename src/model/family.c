@@ -80,7 +80,7 @@ static void exec_one(void *context, struct handle *handle)
 		stays = fds_holds(closing->fds, handle->number);
 	if (!stays) {
 		handle_shut(closing->model, closing->table, handle, &closing->moment,
-			    CLOSED_BY_EXEC);
+			    CLOSED_BY_EXEC, TRACE_CALL_NONE);
 		return;
 	}
 	handle->cloexec = false;

@@ -47,7 +47,8 @@ static void correct_open(void *context, struct handle *handle)
 	if (correcting->forked_from)
 		array_push(&correcting->gone, handle->number);
 	else
-		handle_shut(correcting->model, correcting->table, handle, &now, CLOSED_UNSEEN);
+		handle_shut(correcting->model, correcting->table, handle, &now, CLOSED_UNSEEN,
+			    TRACE_CALL_NONE);
 }
 
 static void awaited_add(struct model *model, const struct handle_table *source,

@@ -14,6 +14,7 @@
 
 _Static_assert(STACK_END_N <= 8, "process.stack_ends has a count for each");
 _Static_assert(sizeof(struct handle) + sizeof(struct handle_past) <= 96, "there are many");
+_Static_assert(sizeof(struct trace) == 40, "there are many");
 
 struct model *model_new(const struct model_observer *observer)
 {
@@ -52,23 +53,29 @@ struct handle_moment moment_of(const struct actor *actor)
 				      .stack_id = actor->stack_id};
 }
 
-static void trace(struct model *model, enum trace_kind kind, const struct handle *handle,
-		  const struct handle_moment *moment)
+uint16_t trace_call(uint32_t call)
 {
-	if (model->observer.trace)
-		model->observer.trace(model->observer.context, kind, moment->pid, handle->number,
-				      moment);
+	return call < TRACE_CALL_NONE ? call : TRACE_CALL_NONE;
 }
 
 void handle_shut(struct model *model, struct handle_table *table, struct handle *handle,
-		 const struct handle_moment *moment, enum close_cause cause)
+		 const struct handle_moment *moment, enum close_cause cause, uint16_t call)
 {
+	const struct trace trace = {.kind = TRACE_CLOSE,
+				    .detail = cause,
+				    .call = call,
+				    .pid = moment->pid,
+				    .number = handle->number,
+				    .moment = *moment,
+				    .before_ns = handle->opened.time_ns};
+
 	handle->open = false;
 	*handle_past(handle) = (struct handle_past){.closed = *moment, .opened = handle->opened};
 	handle->closed_by = cause;
 	if (table->owner)
 		place_close(table->owner, handle);
-	trace(model, TRACE_CLOSE, handle, moment);
+	if (model->observer.trace)
+		model->observer.trace(model->observer.context, &trace);
 }
 
 /* A number that is open, as somebody else than a system call of the process told. */
@@ -91,6 +98,18 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 	return handle;
 }
 
+static void tell_opened(struct model *model, const struct handle *handle, uint32_t call)
+{
+	const struct trace trace = {.kind = TRACE_OPEN,
+				    .call = trace_call(call),
+				    .pid = handle->opened.pid,
+				    .number = handle->number,
+				    .moment = handle->opened};
+
+	if (model->observer.trace)
+		model->observer.trace(model->observer.context, &trace);
+}
+
 static void open_one(struct model *model, const struct actor *actor, struct handle_table *table,
 		     const struct handle_op *op)
 {
@@ -106,10 +125,12 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 		bool onto = op->kind == HANDLE_DUPLICATE;
 
 		if (close_explain(model, table, handle, onto, &closed))
-			handle_shut(model, table, handle, &closed, CLOSED_BY_CALL);
+			handle_shut(model, table, handle, &closed, CLOSED_BY_CALL, TRACE_CALL_NONE);
+		else if (onto)
+			handle_shut(model, table, handle, &now, CLOSED_BY_DUP,
+				    trace_call(actor->call));
 		else
-			handle_shut(model, table, handle, &now,
-				    onto ? CLOSED_BY_DUP : CLOSED_UNSEEN);
+			handle_shut(model, table, handle, &now, CLOSED_UNSEEN, TRACE_CALL_NONE);
 	}
 	handle->open = true;
 	handle->cloexec = op->cloexec;
@@ -126,7 +147,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 		handle_set_name(table, handle, op->name, op->name_bytes);
 	if (table->owner)
 		place_open(table->owner, handle);
-	trace(model, TRACE_OPEN, handle, &now);
+	tell_opened(model, handle, actor->call);
 	if (model->awaited.count)
 		awaited_arrived(model, table, handle, actor->time_ns);
 }
@@ -244,38 +265,64 @@ void model_stack_ended(struct model *model, int32_t pid, int end)
 }
 
 struct telling {
+	int32_t number; /* -1: all */
+	bool open_only;
 	void (*each)(void *context, const struct handle *handle);
 	void *context;
 };
 
-static void tell_open(void *context, struct handle *handle)
+static void tell_one(void *context, struct handle *handle)
 {
 	struct telling *telling = context;
 
-	if (handle->open)
+	if (handle->open || !telling->open_only)
 		telling->each(telling->context, handle);
+}
+
+static void tell_table(const struct handle_table *table, struct telling *telling)
+{
+	bool all = telling->number < 0;
+
+	handle_table_each(table, all ? 0 : telling->number, all ? INT32_MAX : telling->number, all,
+			  tell_one, telling);
+}
+
+static void tell_tables(const struct model *model, const struct process *process,
+			struct telling *telling)
+{
+	const struct process_record *record = (const struct process_record *)process;
+	const struct handle_table *leader = task_table(model, record, process->pid);
+
+	if (process->exited)
+		leader = record->table;
+	tell_table(leader, telling);
+	if (leader != record->table)
+		tell_table(record->table, telling);
+	array_each (tid, &record->own_tables) {
+		const struct task *task = task_find(model, process->pid, *tid);
+
+		if (task && task->table && task->table != leader)
+			tell_table(task->table, telling);
+	}
+	array_each (table, &record->ended)
+		tell_table(*table, telling);
 }
 
 void model_open_handles(const struct model *model, const struct process *process,
 			void (*each)(void *context, const struct handle *handle), void *context)
 {
-	const struct process_record *record = (const struct process_record *)process;
-	struct telling telling = {each, context};
-	const struct handle_table *leader = task_table(model, record, process->pid);
+	struct telling telling = {
+	    .number = -1, .open_only = true, .each = each, .context = context};
 
-	if (process->exited)
-		leader = record->table;
-	handle_table_each(leader, 0, INT32_MAX, true, tell_open, &telling);
-	if (leader != record->table)
-		handle_table_each(record->table, 0, INT32_MAX, true, tell_open, &telling);
-	array_each (tid, &record->own_tables) {
-		const struct task *task = task_find(model, process->pid, *tid);
+	tell_tables(model, process, &telling);
+}
 
-		if (task && task->table && task->table != leader)
-			handle_table_each(task->table, 0, INT32_MAX, true, tell_open, &telling);
-	}
-	array_each (table, &record->ended)
-		handle_table_each(*table, 0, INT32_MAX, true, tell_open, &telling);
+void model_known_handles(const struct model *model, const struct process *process, int32_t number,
+			 void (*each)(void *context, const struct handle *handle), void *context)
+{
+	struct telling telling = {.number = number, .each = each, .context = context};
+
+	tell_tables(model, process, &telling);
 }
 
 const struct handle *model_handle(const struct model *model, const struct process *process,

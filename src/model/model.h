@@ -121,10 +121,24 @@ enum { BAD_REFERENCES_MAX = 4096 };
 
 enum trace_kind { TRACE_OPEN = 1, TRACE_CLOSE = 2, TRACE_BAD_REFERENCE = 3 };
 
+enum { TRACE_CALL_NONE = 0xffff };
+
+/* One step in a handle's life. There are many. */
+struct trace {
+	enum trace_kind kind : 8;
+	uint8_t detail : 7; /* CLOSE: enum close_cause; BAD_REFERENCE: enum bad_reference_kind */
+	bool asks : 1;      /* BAD_REFERENCE: as in struct bad_reference */
+	uint16_t call;      /* system call number; TRACE_CALL_NONE: none, or not known */
+	int32_t pid;        /* the process that did it */
+	int32_t number;
+	struct handle_moment moment;
+	uint64_t before_ns; /* CLOSE: when what it closed had been opened; BAD_REFERENCE: when the
+			       number had been closed; 0: not known */
+};
+
 /* Is told every trace as it happens (trace/history.h keeps them). */
 struct model_observer {
-	void (*trace)(void *context, enum trace_kind kind, int32_t pid, int32_t number,
-		      const struct handle_moment *moment);
+	void (*trace)(void *context, const struct trace *trace);
 	void *context;
 };
 
@@ -209,6 +223,13 @@ const struct process *model_process(const struct model *model, int32_t pid);
  * leader's table (tables of single threads follow). */
 void model_open_handles(const struct model *model, const struct process *process,
 			void (*each)(void *context, const struct handle *handle), void *context);
+
+/*
+ * Likewise for every record of `number` (-1: of all numbers) in these tables, open or closed
+ * before: what was closed before is known until the process ends.
+ */
+void model_known_handles(const struct model *model, const struct process *process, int32_t number,
+			 void (*each)(void *context, const struct handle *handle), void *context);
 
 /* The number's record in the leader's table, open or closed before; NULL: never seen. */
 const struct handle *model_handle(const struct model *model, const struct process *process,

@@ -129,7 +129,9 @@ void awaited_copy(struct model *model, uint64_t from_id, uint64_t to_id, int32_t
 /* model.c */
 struct handle_moment moment_of(const struct actor *actor);
 void handle_shut(struct model *model, struct handle_table *table, struct handle *handle,
-		 const struct handle_moment *moment, enum close_cause cause);
+		 const struct handle_moment *moment, enum close_cause cause, uint16_t call);
+/* An actor's call as a trace has it. */
+uint16_t trace_call(uint32_t call);
 struct handle *handle_found(struct model *model, struct handle_table *table, int32_t number,
 			    enum handle_origin origin, const char *type);
 enum handle_origin origin_of_unseen(const struct handle_table *table);

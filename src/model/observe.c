@@ -91,7 +91,8 @@ static void replace_unseen(struct comparing *comparing, struct handle *handle,
 		comparing->differ++;
 		return;
 	}
-	handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN);
+	handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN,
+		    TRACE_CALL_NONE);
 	handle = handle_found(comparing->model, comparing->table, truth->number, ORIGIN_UNKNOWN,
 			      truth->type);
 	fill_in(comparing, handle, truth);
@@ -151,7 +152,8 @@ static void compare_unobserved(void *context, struct handle *handle)
 		comparing->differ++;
 	} else {
 		handle->doubt = DOUBT_NONE;
-		handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN);
+		handle_shut(comparing->model, comparing->table, handle, &moment, CLOSED_UNSEEN,
+			    TRACE_CALL_NONE);
 		comparing->record->public.reconciled += !comparing->attaching;
 	}
 }

@@ -3,87 +3,28 @@
  * piece by piece, so that memory does not follow the number of handles.
  */
 #include "base/cleanup.h"
-#include "report/json_stack.h"
+#include "report/json_parts.h"
 #include "report/names.h"
 #include "report/report.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
-
-/* A string as JSON text: that of the handle before, for most handles of a group have the same. */
-struct quoted {
-	const char *of;
-	char *text;
-};
 
 struct output {
 	const struct report *report;
 	FILE *stream;
-	struct quoted name, type;
+	struct json_handle_writer handles;
 };
 
 static void cleanup_output(struct output *output)
 {
-	free(output->name.text);
-	free(output->type.text);
+	json_handle_writer_fini(&output->handles);
 }
 
-static void write_value_take(struct output *output, json_t *value, size_t flags)
-{
-	json_dumpf(value, output->stream, JSON_ENCODE_ANY | flags);
-	json_decref(value);
-}
-
-/* The members of `object` without its braces, and the name of the member that follows. */
-static void write_members_take(struct output *output, json_t *object, const char *next)
-{
-	write_value_take(output, object, JSON_EMBED);
-	fprintf(output->stream, ", \"%s\": ", next);
-}
-
-static const char *type_name(const char *type)
-{
-	return type ? type : "unknown";
-}
-
-static const char *quote(struct quoted *quoted, const char *text)
-{
-	json_t *value;
-
-	if (quoted->text && quoted->of == text)
-		return quoted->text;
-	free(quoted->text);
-	value = json_text(text);
-	quoted->text = json_dumps(value, JSON_ENCODE_ANY);
-	quoted->of = text;
-	json_decref(value);
-	return quoted->text;
-}
-
-static void write_known_ns(FILE *stream, const char *name, uint64_t time_ns, bool known)
-{
-	if (known)
-		fprintf(stream, ", \"%s\": %" PRIu64, name, time_ns);
-	else
-		fprintf(stream, ", \"%s\": null", name);
-}
-
-/* Without a tree for each: there may be a million. */
 static void write_handle(struct output *output, const struct handle *handle, uint64_t end_ns)
 {
-	uint64_t opened_ns = handle->opened.time_ns;
-	uint64_t age_ns = opened_ns && end_ns > opened_ns ? end_ns - opened_ns : 0;
-
-	fprintf(output->stream,
-		"{\"handle\": %d, \"type\": %s, \"name\": %s, \"pid\": %d, \"tid\": %d",
-		handle->number, quote(&output->type, type_name(handle->type)),
-		quote(&output->name, handle->name), handle->opened.pid, handle->opened.tid);
-	write_known_ns(output->stream, "opened_ns", opened_ns, opened_ns);
-	write_known_ns(output->stream, "age_ns", age_ns, opened_ns);
-	fprintf(output->stream, ", \"cloexec\": %s, \"origin\": \"%s\"}",
-		handle->cloexec ? "true" : "false", name_of_origin(handle->origin));
+	fputs("{", output->stream);
+	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs("}", output->stream);
 }
 
 static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
@@ -92,17 +33,17 @@ static void write_group(struct output *output, const struct group *group, uint64
 	const char *separator = "\n        ";
 
 	fputs("{", output->stream);
-	write_members_take(
-	    output,
+	json_write_members_take(
+	    output->stream,
 	    json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:b, s:s}", "type",
-		      json_text(type_name(group->type)), "open", json_count(group->open), "opened",
+		      json_handle_type(group->type), "open", json_count(group->open), "opened",
 		      json_count(group->opened), "closed", json_count(group->closed), "verdict",
 		      verdict_name(group->verdict), "reason", json_text(group->reason), "origin",
 		      name_of_origin(group->origin), "stack_complete",
 		      stack.frames_n && stack.end == STACK_END_COMPLETE, "stack_end",
 		      name_of_stack_end(stack.end)),
 	    "stack");
-	write_value_take(output, json_stack(output->report, group->stack_id), 0);
+	json_write_take(output->stream, json_stack(output->report, group->stack_id));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);
@@ -146,7 +87,7 @@ static void write_bad_reference(struct output *output, const struct process *pro
 				? json_string(name_of_close_cause(cause))
 				: json_null());
 	add_moment(output, object, "opened", &bad->opened);
-	write_value_take(output, object, 0);
+	json_write_take(output->stream, object);
 }
 
 static json_t *json_exit_status(const struct process *process)
@@ -196,7 +137,7 @@ static void write_process(struct output *output, const struct report_process *sh
 	const char *separator = "\n      ";
 
 	fputs("{", output->stream);
-	write_members_take(output, json_process(output->report, shown), "groups");
+	json_write_members_take(output->stream, json_process(output->report, shown), "groups");
 	fputs("[", output->stream);
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
@@ -218,17 +159,6 @@ static void write_process(struct output *output, const struct report_process *sh
 		separator = ",\n      ";
 	}
 	fputs("]}", output->stream);
-}
-
-static json_t *json_wall(const struct report *report)
-{
-	char text[40];
-	struct tm utc;
-
-	if (!report->wall.tv_sec || !gmtime_r(&report->wall.tv_sec, &utc))
-		return json_null();
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	return json_string(text);
 }
 
 /* What processes that the report does not list add to the totals. */
@@ -266,7 +196,7 @@ static int write_json(const struct report *report, const struct report_style *st
 	const char *separator = "\n  ";
 
 	fputs("{", stream);
-	write_members_take(&output, json_head(report), "processes");
+	json_write_members_take(stream, json_head(report), "processes");
 	fputs("[", stream);
 	array_each (process, &report->processes) {
 		fputs(separator, stream);
@@ -281,4 +211,6 @@ const struct report_format report_json = {
     .name = "json",
     .help = "for programs: schema htrace.report/1",
     .write = write_json,
+    .write_traces = json_traces,
+    .write_handles = json_handles,
 };

@@ -27,7 +27,7 @@ json_t *json_known_ns(uint64_t time_ns)
 	return time_ns ? json_count(time_ns) : json_null();
 }
 
-static json_t *json_symbol(const struct symbol *symbol)
+json_t *json_symbol(const struct symbol *symbol)
 {
 	char address[24];
 

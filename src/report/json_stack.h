@@ -15,6 +15,9 @@ json_t *json_count(uint64_t count);
 /* A time or a length that 0 says is not known: null then. */
 json_t *json_known_ns(uint64_t time_ns);
 
+/* One frame of a stack. */
+json_t *json_symbol(const struct symbol *symbol);
+
 /* The frames of a stack, innermost first; [] where there are none. */
 json_t *json_stack(const struct report *report, uint32_t stack_id);
 

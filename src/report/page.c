@@ -46,7 +46,9 @@ void page_paragraph(const struct page *page, uint32_t indent, uint32_t hanging,
 			break;
 		for (size_t i = 0; i < size; i++)
 			width += (text[blank + i] & 0xc0) != 0x80;
-		if (columns && !empty && column + blank + width > columns) {
+		/* A new line that starts no further to the left makes no room. */
+		if (columns && !empty && column + blank > hanging &&
+		    column + blank + width > columns) {
 			fputc('\n', page->stream);
 			page_spaces(page, hanging);
 			column = hanging;

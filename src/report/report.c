@@ -1,6 +1,12 @@
 /* Owns the list of formats and what all of them share about a report as a whole. */
 #include "report/report.h"
 
+#include "base/cleanup.h"
+#include "base/map.h"
+#include "report/handle_list.h"
+#include "report/opener.h"
+#include "report/trace_list.h"
+
 const struct report_format *const report_formats[] = {
     &report_text,
     &report_windbg,
@@ -39,6 +45,38 @@ void report_name(const struct report *report)
 			name_stack(report, bad->opened.stack_id);
 		}
 	}
+}
+
+void report_name_traces(const struct report *report, const struct report_query *query)
+{
+	_cleanup_(trace_list_fini) struct trace_list list;
+	struct map named = {0};
+
+	trace_list_make(&list, report, query);
+	array_each (item, &list.traces)
+		if (!(*map_put(&named, item->trace.moment.stack_id))++)
+			name_stack(report, item->trace.moment.stack_id);
+	map_fini(&named);
+}
+
+void report_name_handles(const struct report *report, const struct report_query *query)
+{
+	_cleanup_(handle_list_fini) struct handle_list list;
+	struct map named = {0};
+
+	handle_list_make(&list, report, query);
+	array_each (section, &list.sections)
+		array_each (item, &section->handles) {
+			uint32_t stack_id = (*item)->opened.stack_id;
+
+			if ((*map_put(&named, stack_id))++)
+				continue;
+			if (query->number >= 0)
+				name_stack(report, stack_id);
+			else
+				opener_find(report, stack_id);
+		}
+	map_fini(&named);
 }
 
 void report_fini(struct report *report)

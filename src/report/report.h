@@ -32,6 +32,7 @@ struct report {
 	uint64_t foreign_processes; /* 32-bit programs that children became: not recorded */
 	uint64_t unseen_processes;  /* ran a program that the agent cannot be put into */
 	struct timespec wall;       /* time of day of the report */
+	bool snapshot_told;         /* the user asked for the snapshot, and was told of it */
 	ARRAY(struct report_process) processes;
 };
 
@@ -72,6 +73,10 @@ extern const struct report_format *const report_formats[];
 /* Looks up every name that a format will want, so that writing waits for none: what is slow, and
  * tells of its progress, is over before the first line. */
 void report_name(const struct report *report);
+
+/* Likewise for what `show` and `handles` will write: not more than that. */
+void report_name_traces(const struct report *report, const struct report_query *query);
+void report_name_handles(const struct report *report, const struct report_query *query);
 
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);

@@ -125,20 +125,28 @@ static void add_fate(struct words *line, const struct process *process, const st
 	}
 }
 
-static void write_head(const struct page *page, const struct report_process *shown)
+void text_head(const struct page *page, int32_t pid, const char *exe, const char *text)
 {
 	_cleanup_(words_fini) struct words head = {0};
 	_cleanup_(words_fini) struct words line = {0};
 
 	words_add(&head, "== ");
-	words_add_target(&head, shown->exe ? shown->exe : "(program not known)");
-	words_addf(&head, " (pid %d):", shown->process->pid);
-	add_fate(&line, shown->process, &shown->diff);
+	words_add_target(&head, exe ? exe : "(program not known)");
+	words_addf(&head, " (pid %d):", pid);
+	words_add(&line, text);
 	if (page->report->collector) {
 		words_add(&line, "; collector ");
 		words_add_target(&line, page->report->collector);
 	}
 	page_paragraph(page, 0, TEXT_INDENT, PAGE_BOLD, words_text(&head), words_text(&line));
+}
+
+static void write_head(const struct page *page, const struct report_process *shown)
+{
+	_cleanup_(words_fini) struct words fate = {0};
+
+	add_fate(&fate, shown->process, &shown->diff);
+	text_head(page, shown->process->pid, shown->exe, words_text(&fate));
 }
 
 /* "10 in 1 leaking place, 3 from before tracing": one part. */
@@ -317,4 +325,6 @@ const struct report_format report_text = {
     .name = "text",
     .help = "for people: the worst first, with stacks",
     .write = write_text,
+    .write_traces = text_traces,
+    .write_handles = text_handles,
 };

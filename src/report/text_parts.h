@@ -7,6 +7,9 @@
 /* The column of a part's own lines, and of the frames below them. */
 enum { TEXT_INDENT = 4, TEXT_FRAME_INDENT = 8 };
 
+/* The line that begins what is told of a process; `text` follows the program and its pid. */
+void text_head(const struct page *page, int32_t pid, const char *exe, const char *text);
+
 /* One group: verdict, reason, ages, handles, names, stack. `rank` counts from 1. */
 void text_group(const struct page *page, const struct report_process *process,
 		const struct group *group, uint32_t rank);
@@ -27,5 +30,11 @@ void text_others(const struct page *page, const struct diff *diff);
 
 /* What the report does not know, where there is anything; over all processes. */
 void text_losses(const struct page *page);
+
+/* The pages of `show` and `handles`, as struct report_format has them. */
+int text_traces(const struct report *report, const struct report_query *query,
+		const struct report_style *style, FILE *stream);
+int text_handles(const struct report *report, const struct report_query *query,
+		 const struct report_style *style, FILE *stream);
 
 #endif

@@ -6,11 +6,9 @@
 #include "base/cleanup.h"
 #include "report/names.h"
 #include "report/report.h"
-#include "report/words.h"
+#include "report/windbg_parts.h"
 
 #include <inttypes.h>
-
-#define SEPARATOR "--------------------------------------\n"
 
 struct output {
 	const struct report *report;
@@ -83,7 +81,7 @@ static uint64_t write_handles(struct output *output, const struct group *group, 
 	array_each (handle, &group->handles)
 		fprintf(output->stream,
 			"Handle = 0x%08x - OPEN\n"
-			"Thread ID = 0x%08x, Process ID = 0x%08x\n\n%s" SEPARATOR,
+			"Thread ID = 0x%08x, Process ID = 0x%08x\n\n%s" WINDBG_SEPARATOR,
 			(unsigned)handle->number, (unsigned)handle->opened.tid,
 			(unsigned)(handle->opened.pid ? handle->opened.pid : pid), lines);
 	return group->handles.count;
@@ -93,8 +91,9 @@ static void write_open(struct output *output, const struct diff *diff)
 {
 	uint64_t displayed = 0;
 
+	if (!output->report->snapshot_told)
+		fputs("Handle tracing information snapshot successfully taken.\n", output->stream);
 	fprintf(output->stream,
-		"Handle tracing information snapshot successfully taken.\n"
 		"0x%" PRIx64 " new stack traces since the previous snapshot.\n"
 		"Ignoring handles that were already closed...\n",
 		traces_since_snapshot(output->report, diff));
@@ -103,7 +102,7 @@ static void write_open(struct output *output, const struct diff *diff)
 		      output->stream);
 		return;
 	}
-	fputs("Outstanding handles opened since the previous snapshot:\n" SEPARATOR,
+	fputs("Outstanding handles opened since the previous snapshot:\n" WINDBG_SEPARATOR,
 	      output->stream);
 	array_each (group, &diff->groups)
 		displayed += write_handles(output, group, diff->process->pid);
@@ -117,7 +116,7 @@ static void write_open(struct output *output, const struct diff *diff)
 static void write_trace(struct output *output, int32_t number, const char *kind,
 			const struct handle_moment *moment)
 {
-	fprintf(output->stream, "Handle 0x%X - %s:\n%s" SEPARATOR, (unsigned)number, kind,
+	fprintf(output->stream, "Handle 0x%X - %s:\n%s" WINDBG_SEPARATOR, (unsigned)number, kind,
 		stack_lines(output, moment->stack_id));
 }
 
@@ -142,28 +141,26 @@ static void write_bad_references(struct output *output, const struct process *pr
 		parsed, dumped);
 }
 
-static void write_losses(struct output *output, const struct process *process)
+void windbg_losses(const struct process *process, FILE *stream)
 {
 	uint64_t unfinished = 0;
 
 	for (int end = STACK_END_COMPLETE + 1; end < STACK_END_N; end++)
 		unfinished += process->stack_ends[end];
 	if (process->incomplete)
-		fputs("Warning: events of this process may have been lost.\n", output->stream);
+		fputs("Warning: events of this process may have been lost.\n", stream);
 	if (unfinished)
-		fprintf(output->stream, "Warning: 0x%" PRIx64 " stack traces are not complete.\n",
+		fprintf(stream, "Warning: 0x%" PRIx64 " stack traces are not complete.\n",
 			unfinished);
 	if (process->reconciled)
-		fprintf(output->stream,
-			"Warning: 0x%" PRIx64 " handles were corrected from /proc.\n",
+		fprintf(stream, "Warning: 0x%" PRIx64 " handles were corrected from /proc.\n",
 			process->reconciled);
 	if (process->bad_references_dropped)
-		fprintf(output->stream,
-			"Warning: 0x%" PRIx64 " more bad references are not shown.\n",
+		fprintf(stream, "Warning: 0x%" PRIx64 " more bad references are not shown.\n",
 			process->bad_references_dropped);
 }
 
-static void write_common_losses(const struct report *report, FILE *stream)
+void windbg_common_losses(const struct report *report, FILE *stream)
 {
 	struct symbolizer_stats symbols = {0};
 
@@ -197,9 +194,9 @@ static int write_windbg(const struct report *report, const struct report_style *
 				(unsigned)process->process->pid);
 		write_open(&output, &process->diff);
 		write_bad_references(&output, process->process);
-		write_losses(&output, process->process);
+		windbg_losses(process->process, stream);
 	}
-	write_common_losses(report, stream);
+	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }
 
@@ -207,4 +204,6 @@ const struct report_format report_windbg = {
     .name = "windbg",
     .help = "as WinDbg's !htrace -diff prints it",
     .write = write_windbg,
+    .write_traces = windbg_traces,
+    .write_handles = windbg_handles,
 };

@@ -285,12 +285,24 @@ static void map_other_segments(struct session *session, struct target *target,
 	}
 }
 
+/* What the shell did that became the awaited program is nobody's history. */
+static void look_for_awaited(struct session *session, const struct event_map *event)
+{
+	if (!session->awaited_inode || event->header.pid != session->child ||
+	    event->inode != session->awaited_inode)
+		return;
+	history_clear(session->history);
+	session->awaited_inode = 0;
+}
+
 static void dispatch_map(struct session *session, const struct event_map *event)
 {
 	struct target *target = session_target(session, event->header.pid);
 	uint32_t image = image_table_add(session->images, event);
 
 	address_space_map(target->space, event->start, event->end, image);
+	if (event->header.flags & EVENT_MAP_EXE)
+		look_for_awaited(session, event);
 	if (event->header.flags & EVENT_MAP_EXE)
 		map_other_segments(session, target, event, image);
 	if (event->header.flags & EVENT_MAP_EXE && !target->exe_is_known && image)

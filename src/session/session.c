@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -281,6 +282,7 @@ int session_await(struct session *session, const char *program, const char *cons
 		  struct error *error)
 {
 	int result = program ? check_program(program, program, error) : 0;
+	struct stat status;
 
 	if (result)
 		return result;
@@ -288,6 +290,7 @@ int session_await(struct session *session, const char *program, const char *cons
 	if (result)
 		return result;
 	raise_descriptor_limit();
+	session->awaited_inode = program && !stat(program, &status) ? status.st_ino : 0;
 	session->awaits = true;
 	return 0;
 }

@@ -32,26 +32,31 @@ void history_free(struct history *history)
 	free(history);
 }
 
-static void history_add(void *context, enum trace_kind kind, int32_t pid, int32_t number,
-			const struct handle_moment *moment)
+static void history_add(void *context, const struct trace *trace)
 {
 	struct history *history = context;
-	struct trace trace = {kind, pid, number, *moment};
 
 	history->total++;
 	if (!history->traces_max)
 		return;
 	if (history->traces.count < history->traces_max) {
-		array_push(&history->traces, trace);
+		array_push(&history->traces, *trace);
 		return;
 	}
-	history->traces.data[history->oldest] = trace;
+	history->traces.data[history->oldest] = *trace;
 	history->oldest = (history->oldest + 1) % history->traces_max;
 }
 
 struct model_observer history_observer(struct history *history)
 {
 	return (struct model_observer){.trace = history_add, .context = history};
+}
+
+void history_clear(struct history *history)
+{
+	history->traces.count = 0;
+	history->oldest = 0;
+	history->total = 0;
 }
 
 uint32_t history_count(const struct history *history)

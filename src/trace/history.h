@@ -4,13 +4,6 @@
 
 #include "model/model.h"
 
-struct trace {
-	enum trace_kind kind;
-	int32_t pid;
-	int32_t number;
-	struct handle_moment moment;
-};
-
 struct history;
 
 struct history *history_new(uint32_t traces_max); /* 0: keeps none */
@@ -18,6 +11,9 @@ void history_free(struct history *history);
 
 /* To be given to model_new(): adds to this history. */
 struct model_observer history_observer(struct history *history);
+
+/* As if nothing had happened until now. */
+void history_clear(struct history *history);
 
 /* How many are kept, and how many there were in all. */
 uint32_t history_count(const struct history *history);

@@ -160,6 +160,22 @@ def test_list(lab):
         check(words in errors, lambda: f"{commands[-2:]}: '{words}' is not in:\n{errors}")
 
 
+def test_show(lab):
+    """One handle's life, in both spellings; `list` speaks of it then. A shell that became the program has none."""
+    gdb = Gdb(lab)
+    done = steps(lab, lab.path(".json"))
+    if lab.collector == "agent":
+        done = [f"htrace -enable {enable_words(lab)}", "break fun2", f"run {ROUNDS} 1", "continue"]
+    output = gdb.batch(done + ["htrace -show 3", "echo ---\\n", "htrace -list", "echo ---\\n", "htrace 0x3 1 --format=windbg",
+                               "htrace -disable", "kill"]).output
+    shown, listed, windbg = output.split("---\n")
+    check("#1 OPEN handle 3" in shown and "bash" not in shown, shown)
+    check(listed.startswith("#1 open handle 3") and "fun4 at " in listed, listed)
+    check("Handle 0x3 - OPEN:" in windbg and "Dumped 0x1 stack traces." in windbg, windbg)
+    if lab.collector == "agent":
+        check("3 traces of handle 3" in shown, shown)
+
+
 def test_refused(lab):
     """One sentence that says what to do; nothing is left behind."""
     gdb = Gdb(lab)

@@ -18,7 +18,9 @@ static struct handle_past fake_pasts[FAKE_PASTS_MAX];
 
 const struct handle_past *model_handle_past(const struct handle *handle)
 {
-	return &fake_pasts[handle->number % FAKE_PASTS_MAX];
+	static const struct handle_past none;
+
+	return handle->number < FAKE_PASTS_MAX ? &fake_pasts[handle->number] : &none;
 }
 
 struct fake_process {
@@ -98,6 +100,17 @@ void model_open_handles(const struct model *model, const struct process *process
 	(void)model;
 	array_each (handle, &fake->handles)
 		if (handle->open)
+			each(context, handle);
+}
+
+void model_known_handles(const struct model *model, const struct process *process, int32_t number,
+			 void (*each)(void *context, const struct handle *handle), void *context)
+{
+	const struct fake_process *fake = (const struct fake_process *)process;
+
+	(void)model;
+	array_each (handle, &fake->handles)
+		if (number < 0 || handle->number == number)
 			each(context, handle);
 }
 

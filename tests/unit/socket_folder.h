@@ -59,4 +59,7 @@ static inline int wait_for(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+#define in_folder(test)                                                                            \
+	cmocka_unit_test_setup_teardown(test, socket_folder_begin, socket_folder_end)
+
 #endif

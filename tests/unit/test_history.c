@@ -11,9 +11,14 @@ static void tell(struct history *history, uint64_t count)
 	struct model_observer observer = history_observer(history);
 
 	for (uint64_t i = 0; i < count; i++) {
-		struct handle_moment moment = {.time_ns = i, .pid = 7, .tid = 8, .stack_id = i};
+		struct trace trace = {
+		    .kind = i % 3 + 1,
+		    .pid = 7,
+		    .number = (int32_t)i,
+		    .moment = {.time_ns = i, .pid = 7, .tid = 8, .stack_id = i},
+		};
 
-		observer.trace(observer.context, i % 3 + 1, 7, (int32_t)i, &moment);
+		observer.trace(observer.context, &trace);
 	}
 }
 

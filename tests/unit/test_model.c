@@ -12,11 +12,12 @@
 static struct model *model;
 static uint64_t now;
 static uint64_t traces[4];
+static struct trace last_traces[4]; /* by kind */
 
-static void count_trace(void *context, enum trace_kind kind, int32_t pid, int32_t number,
-			const struct handle_moment *moment)
+static void count_trace(void *context, const struct trace *trace)
 {
-	traces[kind]++;
+	traces[trace->kind]++;
+	last_traces[trace->kind] = *trace;
 }
 
 static int setup(void **state)
@@ -161,6 +162,96 @@ static void test_places(void **state)
 	assert_int_equal(model_handle_past(get(1, 0))->opened.stack_id, 7);
 	assert_int_equal(traces[TRACE_OPEN], 11);
 	assert_int_equal(traces[TRACE_CLOSE], 4);
+}
+
+/* What an observer is told: the call, the cause or kind, and when the step before it was. */
+static void test_traces(void **state)
+{
+	const struct trace *opened = &last_traces[TRACE_OPEN], *closed = &last_traces[TRACE_CLOSE];
+	const struct trace *bad = &last_traces[TRACE_BAD_REFERENCE];
+	uint64_t opened_ns;
+
+	open_(1, 2, 3, 5);
+	opened_ns = now;
+	assert_int_equal(opened->number, 3);
+	assert_int_equal(opened->pid, 1);
+	assert_int_equal(opened->moment.tid, 2);
+	assert_int_equal(opened->moment.stack_id, 5);
+	assert_int_equal(opened->call, 3); /* as op() says */
+	assert_int_equal(opened->before_ns, 0);
+	close_(1, 1, 3, 6);
+	assert_int_equal(closed->detail, CLOSED_BY_CALL);
+	assert_int_equal(closed->call, 3);
+	assert_int_equal(closed->before_ns, opened_ns);
+	opened_ns = now;
+	use(1, 1, 3, 8);
+	assert_int_equal(bad->detail, BAD_USE_AFTER_CLOSE);
+	assert_int_equal(bad->call, 0);
+	assert_int_equal(bad->before_ns, opened_ns); /* of the close */
+	assert_false(bad->asks);
+	op(1, 1, 8, (struct handle_op){.kind = HANDLE_BAD_REFERENCE, .number = 99, .asks = true});
+	assert_int_equal(bad->detail, BAD_NEVER_OPENED);
+	assert_int_equal(bad->before_ns, 0);
+	assert_true(bad->asks);
+	open_(1, 1, 4, 5);
+	op(1, 1, 7, (struct handle_op){.kind = HANDLE_DUPLICATE, .number = 4, .source = 5});
+	assert_int_equal(closed->detail, CLOSED_BY_DUP);
+	assert_int_equal(closed->call, 3);
+	assert_int_equal(closed->moment.time_ns, opened->moment.time_ns);
+	op(1, 1, 7, (struct handle_op){.kind = HANDLE_CLOSE_RANGE, .number = 4, .last = 9});
+	assert_int_equal(closed->detail, CLOSED_BY_CALL);
+	assert_int_equal(closed->call, 3);
+	op(1, 1, 7, (struct handle_op){.kind = HANDLE_OPEN, .number = 4, .cloexec = true});
+	exec_(1, NULL);
+	assert_int_equal(closed->detail, CLOSED_BY_EXEC);
+	assert_int_equal(closed->call, TRACE_CALL_NONE);
+	open_(1, 1, 4, 5);
+	open_(1, 1, 4, 5); /* its close was not seen */
+	assert_int_equal(closed->detail, CLOSED_UNSEEN);
+	assert_int_equal(closed->call, TRACE_CALL_NONE);
+}
+
+struct known {
+	int32_t numbers[8];
+	uint32_t count, open;
+};
+
+static void add_known(void *context, const struct handle *handle)
+{
+	struct known *known = context;
+
+	known->numbers[known->count++] = handle->number;
+	known->open += handle->open;
+}
+
+/* Records of closed numbers too, of one number or all, in every thread's table. */
+static void test_known_handles(void **state)
+{
+	const struct process *process = model_process(model, 1);
+	struct known known = {0};
+
+	open_(1, 1, 40, 5);
+	open_(1, 1, 3, 5);
+	close_(1, 1, 3, 6);
+	model_known_handles(model, process, -1, add_known, &known);
+	assert_int_equal(known.count, 2);
+	assert_int_equal(known.open, 1);
+	assert_int_equal(known.numbers[0], 3);
+	assert_int_equal(known.numbers[1], 40);
+	known = (struct known){0};
+	model_known_handles(model, process, 3, add_known, &known);
+	assert_int_equal(known.count, 1);
+	assert_int_equal(known.open, 0);
+	model_known_handles(model, process, 41, add_known, &known);
+	model_known_handles(model, process, INT_MAX, add_known, &known);
+	assert_int_equal(known.count, 1);
+	fork_(1, 9, EVENT_FORK_THREAD, NULL); /* with a copy of its own */
+	open_(1, 9, 7, 5);
+	known = (struct known){0};
+	model_known_handles(model, process, 7, add_known, &known);
+	assert_int_equal(known.count, 1);
+	model_known_handles(model, process, 40, add_known, &known);
+	assert_int_equal(known.count, 3);
 }
 
 static void test_dup(void **state)
@@ -612,6 +703,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_places),
+	    TEST(test_traces),
+	    TEST(test_known_handles),
 	    TEST(test_dup),
 	    TEST(test_close_range),
 	    TEST(test_bad_references),

@@ -125,6 +125,8 @@ static void check_leak(const json_t *process, int64_t rounds)
 	fail_msg("fun4 is not in the stack");
 }
 
+static uint64_t traces; /* that the last session kept */
+
 static json_t *trace(char *const *argv)
 {
 	const char *const *variables;
@@ -141,6 +143,7 @@ static json_t *trace(char *const *argv)
 	pid = start(argv, variables, given);
 	step_to_the_end(session);
 	assert_int_equal(session_child(session), pid);
+	traces = history_total(session->history);
 	root = report_of(session);
 	session_free(session);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -178,6 +181,8 @@ static void test_through_a_shell(void **state)
 
 	(void)state;
 	check_process(root, 12);
+	/* The program's: each round opens two and closes one. What the shell did is not told. */
+	assert_int_equal(traces, 3 * 12);
 	json_decref(root);
 }
 

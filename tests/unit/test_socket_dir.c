@@ -442,9 +442,6 @@ static void test_race(void **state)
 		race_round((unsigned)rand());
 }
 
-#define in_folder(test)                                                                            \
-	cmocka_unit_test_setup_teardown(test, socket_folder_begin, socket_folder_end)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
