@@ -166,9 +166,9 @@ def test_show(lab):
     done = steps(lab, lab.path(".json"))
     if lab.collector == "agent":
         done = [f"htrace -enable {enable_words(lab)}", "break fun2", f"run {ROUNDS} 1", "continue"]
-    output = gdb.batch(done + ["htrace -show 3", "echo ---\\n", "htrace -list", "echo ---\\n", "htrace 0x3 1 --format=windbg",
+    output = gdb.batch(done + ["htrace -show 3", "echo ===\\n", "htrace -list", "echo ===\\n", "htrace 0x3 1 --format=windbg",
                                "htrace -disable", "kill"]).output
-    shown, listed, windbg = output.split("---\n")
+    shown, listed, windbg = output.split("===\n")
     check("#1 OPEN handle 3" in shown and "bash" not in shown, shown)
     check(listed.startswith("#1 open handle 3") and "fun4 at " in listed, listed)
     check("Handle 0x3 - OPEN:" in windbg and "Dumped 0x1 stack traces." in windbg, windbg)
