@@ -6,9 +6,10 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "cli/console_ask.h"
+#include "cli/ask.h"
 #include "cli/console_complete.h"
 #include "cli/console_signals.h"
+#include "cli/options.h"
 #include "cli/prompt.h"
 #include "session/client.h"
 
@@ -18,6 +19,8 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
+#include <wctype.h>
 
 enum {
 	NAME_BYTES_MAX = 40, /* of the target, in the prompt */
@@ -36,12 +39,20 @@ struct console {
 
 /* ---- what the session tells ---- */
 
-/* What comes from others does not steer the terminal. */
+/* What comes from others does not steer the terminal, and is text in its alphabet. */
 static void make_plain(char *text)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
+	while (*text) {
+		mbstate_t state = {0};
+		wchar_t c;
+		size_t n = mbrtowc(&c, text, strlen(text), &state);
+		bool is_text = n <= MB_CUR_MAX;
+
+		n = is_text ? n : 1;
+		if (!is_text || !iswprint(c))
+			memset(text, '?', n);
+		text += n;
+	}
 }
 
 /* For prompt_ops: tells all events that there are; false: the session has ended. */
@@ -140,18 +151,42 @@ static bool is_one_of(const char *word, const char *const *names)
 	return false;
 }
 
-static void ask(struct console *console, int words_n, char **words)
+static const struct verb *verb_of(const char *word)
 {
-	bool cancelled;
-	int status;
+	const struct verb *verb = verb_find(word);
+	const char *names[32] = {0}, *nearest;
+	size_t n = 0;
 
+	if (verb && console_has(verb))
+		return verb;
+	for (verb = verbs; verb->name && n + 1 < sizeof(names) / sizeof(*names); verb++)
+		if (console_has(verb))
+			names[n++] = verb->name;
+	nearest = options_nearest(word, names);
+	if (nearest)
+		fprintf(stderr, "htrace: no session answers '%s': did you mean %s?\n", word,
+			nearest);
+	else
+		fprintf(stderr, "htrace: no session answers '%s': help lists what it does\n", word);
+	return NULL;
+}
+
+static void ask(struct console *console, int typed_n, char **typed)
+{
+	int words_n, status;
+	_cleanup_(free) char **words = verb_spell(typed_n, typed, &words_n);
+	const struct verb *verb = verb_of(words[0]);
+	bool cancelled;
+
+	if (!verb)
+		return;
 	console_signals_command_begin();
-	status = console_ask(console->name, words_n, words, &cancelled);
+	status = ask_named(console->name, verb, words_n - 1, words + 1, &cancelled);
 	console_signals_command_end();
 	console_signals_take(SIGINT);
 	if (cancelled)
 		fprintf(stderr, "\rhtrace: cancelled\n"); /* over the ^C */
-	if (!status && !strcmp(words[0] + (words[0][0] == '-'), "disable")) {
+	if (!status && verb->bit == VERB_DISABLE) {
 		struct pollfd hold = {client_fd(console->hold), POLLIN, 0};
 
 		poll(&hold, 1, DISABLE_WAIT_MS); /* no prompt for a session that is ending */
@@ -263,15 +298,16 @@ int console_run(const char *name, const char *target)
 {
 	struct console console = {.name = name};
 	struct prompt_ops ops = {tell_events, &console};
-	_cleanup_(free) char *text = prompt_text(target);
 	int status = hold(&console);
 
 	if (!status) {
+		_cleanup_(free) char *text = NULL;
 		struct prompt *prompt;
 
 		/* Names of files are typed in whatever alphabet: UTF-8 where nothing is said. */
 		if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)
 			setlocale(LC_CTYPE, "C.UTF-8");
+		text = prompt_text(target);
 		console_signals_catch();
 		leave_target(&console);
 		prompt = prompt_new(text, client_fd(console.hold), &ops);

@@ -6,15 +6,11 @@
 
 #include <string.h>
 
-static const char *const served[] = {"snapshot", "diff", "show", "handles", "status", "disable"};
 static const char *const own[] = {"help", "quit", "exit"};
 
 bool console_has(const struct verb *verb)
 {
-	for (size_t i = 0; i < sizeof(served) / sizeof(*served); i++)
-		if (!strcmp(served[i], verb->name))
-			return true;
-	return false;
+	return verb->serve;
 }
 
 static void offer(struct completion *out, const char *typed, const char *word, const char *end)

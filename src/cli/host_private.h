@@ -13,6 +13,7 @@ struct reader {
 	struct request request;        /* a copy */
 	pid_t pid;                     /* 0: not begun */
 	int alive;                     /* a pipe that the child's end closes */
+	bool begun;                    /* part of its answer may have been written */
 };
 
 struct host {

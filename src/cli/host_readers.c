@@ -28,54 +28,40 @@ static struct request request_dup(const struct request *request)
 
 /* ---- in the child ---- */
 
-static bool send_answer(int fd, const struct answer *answer)
-{
-	size_t bytes, sent = 0;
-	_cleanup_(free) char *line = answer_write(answer, &bytes);
-
-	while (sent < bytes) {
-		ssize_t got = send(fd, line + sent, bytes - sent, MSG_NOSIGNAL);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return false;
-		sent += got;
-	}
-	return true;
-}
-
 static void send_progress(void *context, const char *module_path)
 {
 	char text[128];
 	struct answer answer = {.output = (char *)"", .progress = text};
 
 	snprintf(text, sizeof(text), "reading the names of %.90s", module_path);
-	send_answer(*(int *)context, &answer);
+	control_send(*(int *)context, &answer);
 }
 
 static void __attribute__((noreturn))
 answer_and_end(struct host *host, const struct reader *reader, int fd, int done)
 {
+	pid_t pid = getpid();
 	struct answer answer;
-	bool sent;
 
+	if (write(done, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(1);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
+	control_close_others(host->control, reader->client);
 	host_serve(host, &reader->request, &answer, send_progress, &fd);
-	sent = send_answer(fd, &answer);
-	_exit(!sent || write(done, "", 1) != 1);
+	_exit(write(done, "b", 1) != 1 || control_send(fd, &answer) || write(done, "a", 1) != 1);
 }
 
 /* ---- in the session ---- */
 
-/* The grandchild's pid comes through the pipe, then a byte when it has answered, then its end. */
+/* The grandchild's pid comes through the pipe, then a byte when an answer is
+ * begun and another one when it was given, then its end. */
 static bool begin(struct host *host, struct reader *reader)
 {
 	int fd = control_hand_over(reader->client), pipes[2];
 	pid_t child;
 
-	if (pipe2(pipes, O_CLOEXEC) < 0)
+	if (fd < 0 || pipe2(pipes, O_CLOEXEC) < 0)
 		return false;
 	child = fork();
 	if (child == 0) {
@@ -85,7 +71,7 @@ static bool begin(struct host *host, struct reader *reader)
 			close(pipes[0]);
 			answer_and_end(host, reader, fd, pipes[1]);
 		}
-		_exit(pid < 0 || write(pipes[1], &pid, sizeof(pid)) != sizeof(pid));
+		_exit(pid < 0);
 	}
 	close(pipes[1]);
 	if (child > 0)
@@ -100,7 +86,7 @@ static bool begin(struct host *host, struct reader *reader)
 	return true;
 }
 
-/* Of a child that could not be begun, or ended before it had answered. */
+/* To the client of a child that could not be started, or that ended before its answer. */
 static void apologise(struct control_client *client)
 {
 	struct answer answer = {
@@ -113,22 +99,28 @@ static void apologise(struct control_client *client)
 	control_answer(client, &answer);
 }
 
-enum progress { AT_WORK, ANSWERED, DIED };
+enum progress { AT_WORK, BEGUN, ANSWERED, DIED };
 
 static enum progress progress_of(const struct reader *reader)
 {
-	char byte;
+	char byte = 0;
 	ssize_t got = read(reader->alive, &byte, 1);
 
-	return got > 0 ? ANSWERED : got == 0 ? DIED : AT_WORK;
+	if (got <= 0)
+		return got ? AT_WORK : DIED;
+	return byte == 'b' ? BEGUN : ANSWERED;
 }
 
+/* What it has come to is done with; also: it died, or could not be started. */
 static void finish(struct reader *reader, bool answered)
 {
 	if (!reader->client)
 		return;
-	control_take_back(reader->client);
-	if (!answered)
+	if (answered)
+		control_take_back(reader->client);
+	else if (reader->begun)
+		control_cut_off(reader->client);
+	else
 		apologise(reader->client);
 	reader->client = NULL;
 }
@@ -165,13 +157,15 @@ static bool step_reader(struct host *host, struct reader *reader, unsigned *runn
 			return true;
 		}
 	}
-	if (reader->pid) {
-		++*running;
-		progress = progress_of(reader);
-	}
-	if (progress != AT_WORK)
-		finish(reader, progress == ANSWERED);
-	return progress != AT_WORK;
+	if (!reader->pid)
+		return false;
+	++*running;
+	progress = progress_of(reader);
+	reader->begun |= progress == BEGUN;
+	if (progress != ANSWERED && progress != DIED)
+		return false;
+	finish(reader, progress == ANSWERED);
+	return true;
 }
 
 void readers_step(struct host *host)
@@ -204,7 +198,10 @@ bool readers_gone(struct host *host, const struct control_client *client)
 void readers_end(struct host *host)
 {
 	for (size_t i = 0; i < host->readers.count; i++) {
-		if (host->readers.data[i].pid && progress_of(&host->readers.data[i]) == AT_WORK)
+		enum progress progress =
+		    host->readers.data[i].pid ? progress_of(&host->readers.data[i]) : DIED;
+
+		if (progress == AT_WORK || progress == BEGUN)
 			kill(host->readers.data[i].pid, SIGKILL);
 	}
 	while (host->readers.count)

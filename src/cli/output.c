@@ -33,8 +33,10 @@ static bool progress_shown;
 
 void output_say_progress(const char *text)
 {
-	if (text && isatty(STDERR_FILENO)) {
-		fprintf(stderr, "\r\033[Khtrace: %.78s", text);
+	const char *term = getenv("TERM");
+
+	if (text && isatty(STDERR_FILENO) && term && strcmp(term, "dumb")) {
+		fprintf(stderr, "\r\033[Khtrace: %.70s", text); /* no row is left behind */
 		progress_shown = true;
 	} else if (!text && progress_shown) {
 		fputs("\r\033[K", stderr);

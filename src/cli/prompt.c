@@ -9,13 +9,14 @@
 #include "cli/console_complete.h"
 #include "cli/console_history.h"
 #include "cli/console_signals.h"
+#include "cli/prompt_screen.h"
 
 #include <errno.h>
-#include <histedit.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -46,107 +47,7 @@ static char *prompt_text(EditLine *editor)
 	return prompt_of(editor)->text;
 }
 
-/* ---- where the line is on the screen ---- */
-
-static unsigned screen_columns(const struct prompt *prompt)
-{
-	int columns = 0;
-
-	el_get(prompt->editor, EL_GETTC, "co", &columns);
-	return columns > 0 ? columns : 80;
-}
-
-/* As libedit shows it. */
-static unsigned character_columns(wchar_t c, unsigned column)
-{
-	int width = wcwidth(c);
-
-	if (c == L'\t')
-		return 8 - column % 8;
-	if (width >= 0)
-		return width;
-	return c < 0x80 ? 2 : 8; /* ^X, \U+12345 */
-}
-
-/* Moves *row and *column on by what is between `at` and `end`. */
-static void advance(const wchar_t *at, const wchar_t *end, unsigned columns, unsigned *row,
-		    unsigned *column)
-{
-	for (; at < end; at++) {
-		unsigned width = character_columns(*at, *column);
-
-		if (*column + width > columns) { /* a wide one does not fit there any more */
-			++*row;
-			*column = 0;
-		}
-		*column += width;
-		if (*column >= columns) {
-			++*row;
-			*column = 0;
-		}
-	}
-}
-
-/* The rows of the cursor and of the end, counted from that where the prompt begins. */
-static void line_rows(const struct prompt *prompt, unsigned *cursor, unsigned *last)
-{
-	const LineInfoW *line = el_wline(prompt->editor);
-	unsigned columns = screen_columns(prompt), column = 0, row = 0;
-	size_t n = strlen(prompt->text);
-	wchar_t *text = xcalloc(n + 1, sizeof(*text));
-
-	n = mbstowcs(text, prompt->text, n);
-	advance(text, text + (n == (size_t)-1 ? strlen(prompt->text) : n), columns, &row, &column);
-	free(text);
-	advance(line->buffer, line->cursor, columns, &row, &column);
-	*cursor = row;
-	advance(line->cursor, line->lastchar, columns, &row, &column);
-	*last = row;
-}
-
-/* A sequence that the terminal understands as it is, or NULL. */
-static const char *terminal_sequence(const struct prompt *prompt, const char *name)
-{
-	char *sequence = NULL;
-
-	el_get(prompt->editor, EL_GETTC, name, &sequence);
-	return sequence && *sequence && !strstr(sequence, "$<") ? sequence : NULL;
-}
-
-/*
- * Takes the line off the screen; where that is not possible, goes below it. Row by row: some
- * terminals keep what one sequence erases (tmux, when that is the whole screen).
- */
-static void line_erase(struct prompt *prompt)
-{
-	const char *up = terminal_sequence(prompt, "up"), *erase = terminal_sequence(prompt, "ce");
-	unsigned cursor, last;
-
-	line_rows(prompt, &cursor, &last);
-	if (up && erase) {
-		for (; cursor < last; cursor++)
-			putchar('\n');
-		for (; cursor; cursor--)
-			printf("\r%s%s", erase, up);
-		printf("\r%s", erase);
-	} else if (!last) {
-		printf("\r%*s\r", (int)screen_columns(prompt) - 1, "");
-	} else {
-		for (; cursor <= last; cursor++)
-			putchar('\n');
-	}
-}
-
-/* Leaves the line where it is. */
-static void line_leave(struct prompt *prompt)
-{
-	unsigned cursor, last;
-
-	line_rows(prompt, &cursor, &last);
-	for (; cursor <= last; cursor++)
-		putchar('\n');
-	fflush(stdout);
-}
+/* ---- the screen ---- */
 
 static void line_show(struct prompt *prompt)
 {
@@ -157,7 +58,7 @@ static void line_show(struct prompt *prompt)
 void prompt_say(struct prompt *prompt, const char *text)
 {
 	if (prompt->on_terminal)
-		line_erase(prompt);
+		screen_erase_line(prompt->editor, prompt->text);
 	puts(text);
 	fflush(stdout);
 	if (prompt->on_terminal)
@@ -195,7 +96,7 @@ static bool handle_signals(struct prompt *prompt)
 	if (console_signals_take(SIGCONT) && prompt->on_terminal)
 		take_terminal(prompt);
 	if (console_signals_take(SIGWINCH) && prompt->on_terminal) {
-		line_erase(prompt);
+		screen_erase_line(prompt->editor, prompt->text);
 		el_resize(prompt->editor);
 		line_show(prompt);
 	}
@@ -275,8 +176,8 @@ static void list_words(struct prompt *prompt, const struct completion *completio
 	array_each (word, &completion->words)
 		if (columns_of(*word) > wide)
 			wide = columns_of(*word);
-	in_row = screen_columns(prompt) / (wide + 2);
-	line_leave(prompt);
+	in_row = screen_columns(prompt->editor) / (wide + 2);
+	screen_leave_line(prompt->editor, prompt->text);
 	array_each (word, &completion->words) {
 		bool ends = ++n % (in_row ?: 1) == 0 || n == completion->words.count;
 
@@ -379,11 +280,23 @@ void prompt_free(struct prompt *prompt)
 	free(prompt);
 }
 
+/* What was typed before its time was echoed where the prompt goes: libedit is about to show it. */
+static void begin_line(struct prompt *prompt)
+{
+	int waiting = 0;
+
+	el_set(prompt->editor, EL_PREP_TERM, 1);
+	if (!ioctl(STDIN_FILENO, FIONREAD, &waiting) && waiting)
+		screen_erase_row(prompt->editor);
+}
+
 enum prompt_outcome prompt_read(struct prompt *prompt, const char **line)
 {
 	const char *typed;
 	int n = 0;
 
+	if (prompt->on_terminal)
+		begin_line(prompt);
 	fflush(stdout);
 	prompt->outcome = PROMPT_END;
 	typed = el_gets(prompt->editor, &n);
@@ -391,7 +304,7 @@ enum prompt_outcome prompt_read(struct prompt *prompt, const char **line)
 		if (prompt->on_terminal && prompt->outcome == PROMPT_DROPPED)
 			fputs("^C", stdout);
 		if (prompt->on_terminal)
-			line_leave(prompt);
+			screen_leave_line(prompt->editor, prompt->text);
 		return prompt->outcome;
 	}
 	free(prompt->line);

@@ -102,6 +102,11 @@ static bool parse_query(struct serving *serving, const struct options *options, 
 
 	*query =
 	    (struct report_query){.pid = options->pid ?: host_pid(serving->host), .number = -1};
+	if (query->pid && !session_process(serving->session, query->pid)) {
+		error_set(serving->error, -ESRCH, "process %d is not traced by this session",
+			  query->pid);
+		return false;
+	}
 	if (argc > 0) {
 		if (!number_parse(argv[0], INT_MAX, &number)) {
 			error_set(serving->error, -EINVAL,

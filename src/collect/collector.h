@@ -20,6 +20,11 @@ struct collector_options {
 	bool follow_children;
 	uint32_t stack_bytes_max; /* of one stack; at most EVENT_STACK_BYTES_MAX */
 	uint32_t ring_bytes;      /* a power of two; collectors without a ring ignore it */
+	bool everything;          /* every process of the machine but this one and its children,
+				     from create() on; children are followed */
+	const char *cgroup;       /* with `everything`: only processes that are or come into this
+				     cgroup or one below it, and what they fork (which stays
+				     traced wherever it goes); a path; NULL: all */
 };
 
 struct collector_stats {
@@ -83,8 +88,12 @@ struct collector_ops {
 	int (*create)(const struct collector_options *options, struct collector **out,
 		      struct error *error);
 
-	/* After this no event of `pid` (with all its threads) is missed; its executable mappings
-	 * come as EVENT_MAPs first. The target's handles are not told: read /proc/PID/fd after. */
+	/*
+	 * After this no event of `pid` (with all its threads) is missed; its executable mappings
+	 * come as EVENT_MAPs first. The target's handles are not told: read /proc/PID/fd after.
+	 * With collector_options.everything: its end is told even if it never does anything, and
+	 * `sink` may be NULL: its mappings do not come. -ESRCH: it has gone.
+	 */
 	int (*attach)(struct collector *collector, pid_t pid, const struct event_sink *sink,
 		      struct error *error);
 

@@ -169,6 +169,10 @@ void model_free(struct model *model);
 struct process *model_attach(struct model *model, int32_t pid, int32_t parent, uint64_t time_ns);
 void model_own_table(struct model *model, int32_t pid, int32_t tid);
 
+/* From now on processes that model_attach() made known are forgotten after their end as forked ones
+ * are: there are many, and nobody has asked for one of them. */
+void model_forget_attached(struct model *model);
+
 /* The path of the program that the living process `pid` runs; copied. */
 void model_set_exe(struct model *model, int32_t pid, const char *exe);
 

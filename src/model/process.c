@@ -42,6 +42,11 @@ struct process *model_attach(struct model *model, int32_t pid, int32_t parent, u
 	return &record->public;
 }
 
+void model_forget_attached(struct model *model)
+{
+	model->forgets_attached = true;
+}
+
 void model_set_exe(struct model *model, int32_t pid, const char *exe)
 {
 	struct process_record *record = process_find(model, pid);
@@ -91,7 +96,7 @@ static bool process_is_kept(struct model *model, const struct process_record *re
 {
 	uint64_t open = process_open_handles(record);
 
-	if (!record->forked)
+	if (!record->forked && !model->forgets_attached)
 		return true;
 	if (!open && !record->public.incomplete && !record->public.bad_references.count)
 		return false;

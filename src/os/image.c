@@ -216,8 +216,39 @@ uint32_t image_table_count(const struct image_table *table)
 	return table->images.count;
 }
 
-void image_table_sweep(struct image_table *table,
-		       bool (*is_used)(const void *context, uint32_t image), const void *context)
+uint32_t image_table_modules(const struct image_table *table)
+{
+	return table->modules.count;
+}
+
+/* Those that no image is of. The vDSO stays. */
+static uint32_t sweep_modules(struct image_table *table)
+{
+	struct map used = {0}, by_file = {0};
+	uint32_t before = table->modules.count;
+	size_t kept = 0;
+
+	map_each (entry, &table->images)
+		*map_put(&used, (uintptr_t)((struct image *)(uintptr_t)entry->value)->module) = 1;
+	map_each (entry, &table->by_file)
+		if (map_get(&used, entry->value))
+			*map_put(&by_file, entry->key) = entry->value;
+	map_fini(&table->by_file);
+	table->by_file = by_file;
+	array_each (module, &table->modules) {
+		if (*module == table->vdso || map_get(&used, (uintptr_t)*module))
+			table->modules.data[kept++] = *module;
+		else
+			module_free(*module);
+	}
+	table->modules.count = kept;
+	map_fini(&used);
+	return before - kept;
+}
+
+uint32_t image_table_sweep(struct image_table *table,
+			   bool (*is_used)(const void *context, uint32_t image),
+			   const void *context)
 {
 	struct map images = {0}, by_place = {0};
 
@@ -234,4 +265,5 @@ void image_table_sweep(struct image_table *table,
 	map_fini(&table->images);
 	table->by_place = by_place;
 	table->images = images;
+	return sweep_modules(table);
 }

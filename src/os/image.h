@@ -46,8 +46,15 @@ uint32_t image_table_add(struct image_table *table, const struct event_map *even
 const struct image *image_table_get(const struct image_table *table, uint32_t image);
 uint32_t image_table_count(const struct image_table *table);
 
-/* Drops the images that are not in use; their modules stay. No id is ever given out again. */
-void image_table_sweep(struct image_table *table,
-		       bool (*is_used)(const void *context, uint32_t image), const void *context);
+/*
+ * Drops the images that are not in use. No id is ever given out again. Modules that no image is of
+ * any more are closed: nobody may hold a pointer to one. Returns how many.
+ */
+uint32_t image_table_sweep(struct image_table *table,
+			   bool (*is_used)(const void *context, uint32_t image),
+			   const void *context);
+
+/* How many files are kept open, or could not be opened. */
+uint32_t image_table_modules(const struct image_table *table);
 
 #endif

@@ -168,6 +168,20 @@ int procfs_threads(pid_t pid, struct procfs_fds *out, struct error *error)
 	return list_numbers(pid, "task", out, error);
 }
 
+int procfs_pids(struct procfs_fds *out, struct error *error)
+{
+	_cleanup_(closedir) DIR *directory = opendir("/proc");
+	struct dirent *entry;
+
+	*out = (struct procfs_fds){0};
+	if (!directory)
+		return error_set_errno(error, -errno, "cannot open /proc");
+	while ((entry = readdir(directory)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			array_push(&out->numbers, strtol(entry->d_name, NULL, 10));
+	return 0;
+}
+
 int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX])
 {
 	char path[64];

@@ -37,6 +37,7 @@ int procfs_maps_text(char *text, size_t bytes,
 		     int (*each)(void *context, const struct procfs_mapping *mapping),
 		     void *context);
 
+/* Ascending numbers: descriptors, threads, processes. */
 struct procfs_fds {
 	ARRAY(int32_t) numbers; /* ascending */
 };
@@ -44,6 +45,7 @@ struct procfs_fds {
 /* The open descriptors of `pid`; procfs_fds_fini() frees. */
 int procfs_fds(pid_t pid, struct procfs_fds *out, struct error *error);
 void procfs_fds_fini(struct procfs_fds *fds);
+#define cleanup_procfs_fds_fini procfs_fds_fini
 
 /* What /proc/PID/fd/FD links to, and the length of it; or a negative errno. */
 int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX]);
@@ -59,6 +61,9 @@ const char *procfs_link_type(const char *link);
 
 /* The threads of `pid` (thread ids, ascending); array_fini(&out->numbers) frees. */
 int procfs_threads(pid_t pid, struct procfs_fds *out, struct error *error);
+
+/* All processes that there are (in the order of the folder); array_fini(&out->numbers) frees. */
+int procfs_pids(struct procfs_fds *out, struct error *error);
 
 struct procfs_status {
 	pid_t tgid, ppid, tracer;

@@ -4,6 +4,7 @@
  */
 #include "base/cleanup.h"
 #include "report/json_parts.h"
+#include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
 
@@ -174,20 +175,19 @@ static json_t *json_forgotten(const struct report *report)
 			 "untold_handles", json_count(total->untold_handles));
 }
 
-static json_t *json_head(const struct report *report)
+json_t *json_report_head(const struct report *report, const char *schema)
 {
 	struct symbolizer_stats symbols = {0};
 
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema",
-			 "htrace.report/1", "version", HTRACE_VERSION, "collector",
-			 json_text(report->collector), "time", json_wall(report), "now_ns",
-			 json_known_ns(report->now_ns), "lost_events",
-			 json_count(report->lost_events), "foreign_processes",
-			 json_count(report->foreign_processes), "unseen_processes",
-			 json_count(report->unseen_processes), "modules_without_symbols",
-			 (int)symbols.modules_without_symbols, "modules_unreadable",
-			 (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	return json_pack(
+	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema", schema, "version",
+	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
+	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
+	    "foreign_processes", json_count(report->foreign_processes), "unseen_processes",
+	    json_count(report->unseen_processes), "modules_without_symbols",
+	    (int)symbols.modules_without_symbols, "modules_unreadable",
+	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
 }
 
 static int write_json(const struct report *report, const struct report_style *style, FILE *stream)
@@ -196,7 +196,7 @@ static int write_json(const struct report *report, const struct report_style *st
 	const char *separator = "\n  ";
 
 	fputs("{", stream);
-	json_write_members_take(stream, json_head(report), "processes");
+	json_write_members_take(stream, json_report_head(report, "htrace.report/1"), "processes");
 	fputs("[", stream);
 	array_each (process, &report->processes) {
 		fputs(separator, stream);
@@ -213,4 +213,5 @@ const struct report_format report_json = {
     .write = write_json,
     .write_traces = json_traces,
     .write_handles = json_handles,
+    .write_processes = json_processes,
 };

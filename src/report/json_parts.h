@@ -38,6 +38,9 @@ void json_handle_writer_fini(struct json_handle_writer *writer);
 /* Time of day of the report; null: not known. */
 json_t *json_wall(const struct report *report);
 
+/* What a report says of itself and over all processes: what was lost, what was forgotten. */
+json_t *json_report_head(const struct report *report, const char *schema);
+
 /* What an answer to `show` or `handles` begins with. */
 json_t *json_answer(const struct report *report, const struct report_query *query,
 		    const char *schema);

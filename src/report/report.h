@@ -61,6 +61,9 @@ struct report_format {
 	/* The open handles, and what is known of each. */
 	int (*write_handles)(const struct report *report, const struct report_query *query,
 			     const struct report_style *style, FILE *stream);
+	/* The processes, by what they opened since tracing began and did not close. */
+	int (*write_processes)(const struct report *report, const struct report_style *style,
+			       FILE *stream);
 };
 
 extern const struct report_format report_text;

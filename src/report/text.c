@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/list_processes.h"
 #include "report/names.h"
 #include "report/text_parts.h"
 #include "report/words.h"
@@ -327,4 +328,5 @@ const struct report_format report_text = {
     .write = write_text,
     .write_traces = text_traces,
     .write_handles = text_handles,
+    .write_processes = text_processes,
 };

@@ -4,6 +4,7 @@
  * tools and eyes that know them. Each handle is shown by itself, as there.
  */
 #include "base/cleanup.h"
+#include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
 #include "report/windbg_parts.h"
@@ -206,4 +207,5 @@ const struct report_format report_windbg = {
     .write = write_windbg,
     .write_traces = windbg_traces,
     .write_handles = windbg_handles,
+    .write_processes = windbg_processes,
 };

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { NO_CALL = 0xffffffffu, PAGE_BYTES = 4096 };
+enum { NO_CALL = 0xffffffffu, PAGE_BYTES = 4096, MEETING_NS = 1000000000 };
 
 /* ---- targets ---- */
 
@@ -18,7 +18,7 @@ void session_target_free(struct target *target)
 	free(target);
 }
 
-static struct target *target_add(struct session *session, pid_t pid, struct address_space *space)
+struct target *session_target_add(struct session *session, pid_t pid, struct address_space *space)
 {
 	struct target *old = map_get_pointer(&session->targets, pid);
 	struct target *target = xcalloc(1, sizeof(*target));
@@ -29,6 +29,19 @@ static struct target *target_add(struct session *session, pid_t pid, struct addr
 	target->space = space;
 	map_put_pointer(&session->targets, pid, target);
 	return target;
+}
+
+struct address_space *session_space(struct session *session, struct target *target)
+{
+	struct event_sink sink = {session_receive, session};
+	uint64_t last_event_ns = session->last_event_ns;
+
+	if (target->maps_unread) {
+		target->maps_unread = false;
+		maps_hand_over(target->pid, &sink, NULL);
+		session->last_event_ns = last_event_ns; /* these are none of the collector's */
+	}
+	return target->space;
 }
 
 static void target_remove(struct session *session, pid_t pid)
@@ -43,18 +56,18 @@ static void target_remove(struct session *session, pid_t pid)
 
 struct target *session_target(struct session *session, pid_t pid)
 {
-	struct event_sink sink = {session_receive, session};
 	struct target *target = map_get_pointer(&session->targets, pid);
 
 	if (target)
 		return target;
 	/* The event that announced it was lost. */
-	target = target_add(session, pid, address_space_new());
-	maps_hand_over(pid, &sink, NULL);
+	target = session_target_add(session, pid, address_space_new());
+	target->maps_unread = true;
+	session_space(session, target);
 	return target;
 }
 
-static void learn_exe(struct session *session, struct target *target, const char *path)
+void session_learn_exe(struct session *session, struct target *target, const char *path)
 {
 	_cleanup_(free) char *exe = path ? NULL : procfs_exe_dup(target->pid);
 
@@ -106,12 +119,14 @@ static uint32_t unwind(struct session *session, const struct event_syscall *even
 {
 	struct target *target = session_target(session, event->header.pid);
 	struct frame frames[STACK_FRAMES_MAX];
+	struct address_space *space;
 	uint32_t stack_id, frames_n = 0;
 	enum stack_end end;
 
 	if (!event->stacks_n)
 		return STACK_NONE;
-	end = unwinder_cfi.unwind(session->unwinder, target->space, event, frames, &frames_n);
+	space = session_space(session, target); /* first: it may make another unwinder */
+	end = unwinder_cfi.unwind(session->unwinder, space, event, frames, &frames_n);
 	model_stack_ended(session->model, event->header.pid, end);
 	stack_id = stack_table_intern(session->stacks, frames, frames_n, end);
 	teach_collector(session, event, stack_id);
@@ -158,6 +173,15 @@ static struct actor actor_of(const struct event_header *header)
 	    .pid = header->pid, .tid = header->tid, .time_ns = header->time_ns, .call = NO_CALL};
 }
 
+/* /proc shows a child a moment before its event comes: then it was met there. */
+static bool already_met(struct session *session, const struct event_fork *event)
+{
+	const struct target *child = map_get_pointer(&session->targets, event->child_pid);
+
+	return child && child->met_ns && !(event->header.flags & EVENT_FORK_THREAD) &&
+	       event->header.time_ns < child->met_ns + MEETING_NS;
+}
+
 static void dispatch_fork(struct session *session, const struct event_fork *event)
 {
 	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
@@ -165,11 +189,14 @@ static void dispatch_fork(struct session *session, const struct event_fork *even
 	struct target *parent = session_target(session, event->header.pid);
 	const struct process *process;
 
+	if (already_met(session, event))
+		return;
 	model_fork(session->model, &actor, event->child_pid, event->child_tid, event->header.flags,
 		   of_kind(data, EVENT_DATA_FDS));
 	if (event->header.flags & EVENT_FORK_THREAD)
 		return;
-	target_add(session, event->child_pid, address_space_dup(parent->space));
+	session_target_add(session, event->child_pid,
+			   address_space_dup(session_space(session, parent)));
 	process = model_process(session->model, event->header.pid);
 	if (process && process->exe)
 		model_set_exe(session->model, event->child_pid, process->exe);
@@ -202,7 +229,7 @@ static void receive_awaited(struct session *session, const struct event_header *
 	session->child = event->pid;
 	session->child_started = true;
 	model_attach(session->model, event->pid, status.ppid, event->time_ns);
-	target_add(session, event->pid, address_space_new())->has_nameless = true;
+	session_target_add(session, event->pid, address_space_new())->has_nameless = true;
 }
 
 /* A handle that a process got, and that nobody has looked at yet, stays open over an exec. */
@@ -210,7 +237,7 @@ static struct target *target_replace(struct session *session, pid_t pid)
 {
 	const struct target *old = map_get_pointer(&session->targets, pid);
 	bool has_nameless = old && old->has_nameless;
-	struct target *target = target_add(session, pid, address_space_new());
+	struct target *target = session_target_add(session, pid, address_space_new());
 
 	target->has_nameless = has_nameless;
 	session->has_nameless |= has_nameless;
@@ -230,7 +257,7 @@ static void dispatch_exec(struct session *session, const struct event_exec *even
 	if (first) {
 		session->child_started = true;
 		model_attach(session->model, session->child, getpid(), event->header.time_ns);
-		target_add(session, event->header.pid, address_space_new());
+		session_target_add(session, event->header.pid, address_space_new());
 	}
 	model_exec(session->model, &actor, event->old_tid, of_kind(data, EVENT_DATA_FDS));
 	if (first)
@@ -241,7 +268,7 @@ static void dispatch_exec(struct session *session, const struct event_exec *even
 	target->foreign = event->header.flags & EVENT_EXEC_FOREIGN;
 	session->foreign_processes += target->foreign;
 	session->unseen_processes += !!(event->header.flags & EVENT_EXEC_UNSEEN);
-	learn_exe(session, target, NULL);
+	session_learn_exe(session, target, NULL);
 }
 
 static void dispatch_exit(struct session *session, const struct event_exit *event)
@@ -306,7 +333,8 @@ static void dispatch_map(struct session *session, const struct event_map *event)
 	if (event->header.flags & EVENT_MAP_EXE)
 		map_other_segments(session, target, event, image);
 	if (event->header.flags & EVENT_MAP_EXE && !target->exe_is_known && image)
-		learn_exe(session, target, image_table_get(session->images, image)->module->path);
+		session_learn_exe(session, target,
+				  image_table_get(session->images, image)->module->path);
 }
 
 void session_receive(void *context, const struct event_header *event)
@@ -318,6 +346,13 @@ void session_receive(void *context, const struct event_header *event)
 	if (event->pid == session->child && session->child && !session->child_started &&
 	    event->type != EVENT_EXEC && event->type != EVENT_DATA)
 		return;
+	if (session->everything && !map_get(&session->targets, event->pid)) {
+		if (event->type == EVENT_EXIT) {
+			free(take_data(session, event->tid));
+			return;
+		}
+		session_meet(session, event);
+	}
 	switch (event->type) {
 	case EVENT_DATA:
 		keep_data(session, (const struct event_data *)event);

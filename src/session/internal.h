@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "os/address_space.h"
+#include "os/procfs.h"
 #include "trace/history.h"
 #include "unwind/unwind.h"
 
@@ -16,6 +17,8 @@ struct target {
 	bool foreign;      /* it became a program that is not x86-64 */
 	bool exe_is_known; /* the model was told its path */
 	bool has_nameless; /* it got a handle of which only /proc tells what it is */
+	bool maps_unread;  /* `space` has only what changed since the target is known */
+	uint64_t met_ns;   /* when we came upon it; 0: an event announced it */
 };
 
 /* The open handles of a process as /proc tells them. */
@@ -73,6 +76,11 @@ struct session {
 	struct snapshot snapshot; /* the last one */
 	ARRAY(struct named_snapshot) snapshots;
 	uint32_t traces_max;
+
+	bool everything;             /* all processes are traced, known or not */
+	char *cgroup;                /* ... of this one; NULL: all */
+	struct procfs_fds newcomers; /* pids that nobody announced; their tables are not known */
+	uint64_t greet_after_ns;     /* not before this time again */
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
 
@@ -85,16 +93,47 @@ void session_snapshots_fini(struct session *session);
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);
 
-/* Drops stacks and images that nothing tells any more, when there are many. No stack_id may be
- * remembered over it but those that the model and the history know. */
+/* Drops stacks, images and files that nothing tells any more, when there are many. No stack_id may
+ * be remembered over it but those that the model and the history know, and no module. */
 void session_tidy(struct session *session);
+
+/* Makes the target of a process that no event announced; its mappings are read when needed. */
+struct target *session_target_add(struct session *session, pid_t pid, struct address_space *space);
+
+/* The mappings of a target, for who needs all of them. */
+struct address_space *session_space(struct session *session, struct target *target);
 
 /* The target, made with the mappings that it has now where it was not known. */
 struct target *session_target(struct session *session, pid_t pid);
 void session_target_free(struct target *target);
 
+/* The path of the program, from /proc where `path` is NULL. */
+void session_learn_exe(struct session *session, struct target *target, const char *path);
+
+/* Every file that targets execute is kept open. A program that we start has to be forked by then:
+ * it would inherit the limit. */
+void session_raise_descriptor_limit(void);
+
+/* Tells the model which threads have tables of their own. */
+void session_tell_own_tables(struct session *session, pid_t pid);
+
 /* Learns what the handles are that processes received; not too often. */
 void session_name_received(struct session *session);
+
+/* Of a session over everything: an event came from a process that is not known (whole.c). */
+void session_meet(struct session *session, const struct event_header *event);
+
+/* Learns the tables of those; not too often, unless `now`. */
+void session_greet(struct session *session, bool now);
+
+/* Where /proc has no such process any more and no event told its end, tells it. */
+void session_vanished(struct session *session, pid_t pid);
+
+/* Applies all events up to `until_ns`. */
+void session_drain(struct session *session, uint64_t until_ns);
+
+/* Compares these, all of them in turn, until nothing differs, a few times at most. */
+void session_reconcile_processes(struct session *session, const struct procfs_fds *pids);
 
 /* Compares one process (reconcile.c) until nothing differs, a few times at most. */
 void session_reconcile_process(struct session *session, pid_t pid);

@@ -23,15 +23,19 @@ void session_observation_fini(struct observation *seen)
 	array_fini(&seen->handles);
 }
 
-/* False: closed since the folder was listed; an event tells. */
-static bool look_at(pid_t pid, int32_t number, struct observation *seen,
-		    struct observed_handle *out)
+/* A negative errno: closed since the folder was listed (an event tells), or it may not be looked
+ * at. */
+static int look_at(pid_t pid, int32_t number, struct observation *seen, struct observed_handle *out)
 {
 	char link[PROCFS_LINK_MAX];
 	uint32_t flags = 0;
 
-	if (procfs_fd_link(pid, number, link) < 0 || procfs_fd_flags(pid, number, &flags) < 0)
-		return false;
+	int result = procfs_fd_link(pid, number, link);
+
+	if (result >= 0)
+		result = procfs_fd_flags(pid, number, &flags);
+	if (result < 0)
+		return result;
 	/* A leak has handles of one name in a row. */
 	if (!seen->names.count || strcmp(seen->names.data[seen->names.count - 1], link))
 		array_push(&seen->names, xstrdup(link));
@@ -41,7 +45,7 @@ static bool look_at(pid_t pid, int32_t number, struct observation *seen,
 	    .type = procfs_link_type(link),
 	    .name = seen->names.data[seen->names.count - 1],
 	};
-	return true;
+	return 0;
 }
 
 int session_observe(const struct session *session, pid_t pid, struct observation *seen)
@@ -65,16 +69,17 @@ int session_observe(const struct session *session, pid_t pid, struct observation
 		else if (old < before.handles.count && before.handles.data[old].number == *number &&
 			 !before.handles.data[old].known)
 			array_push(&seen->handles, before.handles.data[old]);
-		else if (look_at(pid, *number, seen, &handle))
+		else if ((result = look_at(pid, *number, seen, &handle)) == 0)
 			array_push(&seen->handles, handle);
+		else if (result == -EACCES || result == -EPERM)
+			break;
 	}
 	array_fini(&before.handles);
 	procfs_fds_fini(&fds);
-	return 0;
+	return result == -EACCES || result == -EPERM ? result : 0;
 }
 
-/* Applies all events up to `until_ns`. */
-static void drain(struct session *session, uint64_t until_ns)
+void session_drain(struct session *session, uint64_t until_ns)
 {
 	struct event_sink sink = {session_receive, session};
 	struct error error;
@@ -91,33 +96,80 @@ static void drain(struct session *session, uint64_t until_ns)
 	}
 }
 
-/* How many numbers differ, or a negative errno: it has ended, or may not be looked at. */
-static int64_t compare(struct session *session, pid_t pid, struct observation *seen)
+/* The process may not be looked at, not even by us (another user namespace's, or a policy). */
+static void tell_incomplete(struct session *session, pid_t pid)
 {
-	uint64_t begin = clock_now_ns();
+	const struct process *process = model_process(session->model, pid);
+	struct actor actor = {.pid = pid, .tid = pid, .time_ns = clock_now_ns()};
 
-	if (session_observe(session, pid, seen) < 0)
-		return -ESRCH;
-	drain(session, clock_now_ns());
+	if (process && !process->exited && !process->incomplete)
+		model_apply(session->model, &actor, &(struct handle_op){.kind = HANDLE_RECONCILE});
+}
+
+/* A process that is being compared. */
+struct comparison {
+	pid_t pid;
+	struct observation seen;
+};
+
+/* How many numbers differ, or a negative errno: it has ended, or may not be looked at. */
+static int64_t compare(struct session *session, struct comparison *comparison)
+{
+	struct observation *seen = &comparison->seen;
+	uint64_t begin = clock_now_ns();
+	pid_t pid = comparison->pid;
+	int result = session_observe(session, pid, seen);
+
+	session_drain(session, clock_now_ns());
+	if (result == -EACCES || result == -EPERM)
+		tell_incomplete(session, pid);
+	/* A zombie has an empty folder. */
+	if (session->everything && (result || !seen->handles.count))
+		session_vanished(session, pid);
 	/* The numbers of a process that ended meanwhile are as its exit told. */
-	if (!map_get(&session->targets, pid))
+	if (result || !map_get(&session->targets, pid))
 		return -ESRCH;
 	return model_observe(session->model, pid, seen->handles.data, seen->handles.count, begin,
 			     clock_now_ns());
 }
 
+/* One pause for all of them, not one for each. */
+void session_reconcile_processes(struct session *session, const struct procfs_fds *pids)
+{
+	ARRAY(struct comparison) left = {0};
+
+	array_each (pid, &pids->numbers)
+		array_push(&left, (struct comparison){.pid = *pid});
+	for (int i = 0; i < ATTEMPTS_MAX && left.count; i++) {
+		size_t kept = 0;
+
+		if (i)
+			nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+		array_each (comparison, &left) {
+			if (compare(session, comparison) > 0)
+				left.data[kept++] = *comparison;
+			else
+				session_observation_fini(&comparison->seen);
+		}
+		left.count = kept;
+	}
+	array_each (comparison, &left)
+		session_observation_fini(&comparison->seen);
+	array_fini(&left);
+}
+
 void session_reconcile_process(struct session *session, pid_t pid)
 {
-	struct observation seen = {0};
+	struct procfs_fds one = {0};
 
-	for (int i = 0; i < ATTEMPTS_MAX && compare(session, pid, &seen) > 0; i++)
-		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-	session_observation_fini(&seen);
+	array_push(&one.numbers, pid);
+	session_reconcile_processes(session, &one);
+	procfs_fds_fini(&one);
 }
 
 void session_name_received(struct session *session)
 {
-	ARRAY(pid_t) pids = {0};
+	struct procfs_fds pids = {0};
 
 	if (clock_now_ns() < session->look_after_ns)
 		return;
@@ -126,22 +178,22 @@ void session_name_received(struct session *session)
 		struct target *target = (struct target *)(uintptr_t)entry->value;
 
 		if (target->has_nameless)
-			array_push(&pids, target->pid);
+			array_push(&pids.numbers, target->pid);
 		target->has_nameless = false;
 	}
-	array_each (pid, &pids)
-		session_reconcile_process(session, *pid);
-	array_fini(&pids);
+	session_reconcile_processes(session, &pids);
+	procfs_fds_fini(&pids);
 	session->look_after_ns = clock_now_ns() + LOOK_PAUSE_NS;
 }
 
 void session_reconcile(struct session *session)
 {
-	ARRAY(pid_t) pids = {0};
+	struct procfs_fds pids = {0};
 
+	if (session->everything)
+		session_greet(session, true);
 	map_each (entry, &session->targets)
-		array_push(&pids, (pid_t)entry->key);
-	array_each (pid, &pids)
-		session_reconcile_process(session, *pid);
-	array_fini(&pids);
+		array_push(&pids.numbers, (pid_t)entry->key);
+	session_reconcile_processes(session, &pids);
+	procfs_fds_fini(&pids);
 }

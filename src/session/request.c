@@ -281,6 +281,8 @@ static int line_add(const char *bytes, size_t size, void *context)
 {
 	struct line *line = context;
 
+	if (!size)
+		return 0;
 	array_reserve(&line->text, line->text.count + size);
 	memcpy(line->text.data + line->text.count, bytes, size);
 	line->text.count += size;

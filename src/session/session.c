@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "model/fd_syscalls.h"
+#include "os/cgroup.h"
 #include "os/procfs.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTLIVE_STEP_MS = 1000 };
+enum { OUTLIVE_STEP_MS = 1000, MEND_PAUSE_NS = 1000000000 };
 
 /* In the order in which "auto" tries them. */
 static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_agent,
@@ -53,7 +54,9 @@ static int create(struct session *session, const struct collector_ops *ops,
 static int choose_collector(struct session *session, const struct session_options *options,
 			    struct error *error)
 {
-	const char *wanted = options->collector;
+	/* Of several reasons why it cannot be, that of the only one that could counts. */
+	const char *wanted =
+	    options->everything && !strcmp(options->collector, "auto") ? "bpf" : options->collector;
 	bool any = !strcmp(wanted, "auto");
 
 	for (size_t i = 0; i < sizeof(collectors) / sizeof(*collectors); i++) {
@@ -98,16 +101,27 @@ int session_new(const struct session_options *options, struct session **out, str
 	struct session *session = xcalloc(1, sizeof(*session));
 	int result;
 
+	session->everything = options->everything;
+	if (options->cgroup) {
+		session->cgroup = cgroup_path_dup(options->cgroup, error);
+		if (!session->cgroup) {
+			free(session);
+			return -ENOENT;
+		}
+	}
 	fd_syscalls_plan(&session->plan, true);
 	session->collector_options = (struct collector_options){
 	    .plan = &session->plan,
 	    .follow_children = options->follow_children,
+	    .everything = options->everything,
+	    .cgroup = session->cgroup,
 	    .stack_bytes_max = EVENT_STACK_BYTES_MAX,
 	    .ring_bytes = options->ring_bytes ?: SESSION_RING_BYTES,
 	};
 	result = choose_collector(session, options, error);
 	if (result) {
 		free(session->fallback_reason);
+		free(session->cgroup);
 		free(session);
 		return result;
 	}
@@ -135,8 +149,10 @@ void session_free(struct session *session)
 	stack_table_free(session->stacks);
 	image_table_free(session->images);
 	session_observation_fini(&session->inherited);
+	procfs_fds_fini(&session->newcomers);
 	session_snapshots_fini(session);
 	free(session->fallback_reason);
+	free(session->cgroup);
 	free(session);
 }
 
@@ -200,7 +216,7 @@ static int check_target(pid_t pid, struct procfs_status *status, struct error *e
 	return check_program(path, shown, error);
 }
 
-static void tell_own_tables(struct session *session, pid_t pid)
+void session_tell_own_tables(struct session *session, pid_t pid)
 {
 	struct procfs_fds threads;
 
@@ -213,11 +229,7 @@ static void tell_own_tables(struct session *session, pid_t pid)
 	procfs_fds_fini(&threads);
 }
 
-/*
- * Every file that targets execute is kept open. A program that we start has to be forked by then:
- * it would inherit the limit.
- */
-static void raise_descriptor_limit(void)
+void session_raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
@@ -236,7 +248,7 @@ static int take_in(struct session *session, pid_t pid, struct entry_plan *plan, 
 
 	if (result)
 		return result;
-	raise_descriptor_limit();
+	session_raise_descriptor_limit();
 	target = xcalloc(1, sizeof(*target));
 	target->pid = pid;
 	target->space = address_space_new();
@@ -246,7 +258,7 @@ static int take_in(struct session *session, pid_t pid, struct entry_plan *plan, 
 		      : session->ops->attach(session->collector, pid, &sink, error);
 	if (result)
 		return result;
-	tell_own_tables(session, pid);
+	session_tell_own_tables(session, pid);
 	session_reconcile_process(session, pid);
 	model_attached(session->model, pid);
 	session_snapshot(session, NULL);
@@ -274,7 +286,7 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 	session_observe(NULL, getpid(), &session->inherited);
 	result = session->ops->spawn(session->collector, spawn, &session->child, error);
 	if (!result)
-		raise_descriptor_limit();
+		session_raise_descriptor_limit();
 	return result;
 }
 
@@ -289,13 +301,25 @@ int session_await(struct session *session, const char *program, const char *cons
 	result = session->ops->await(session->collector, program, variables, error);
 	if (result)
 		return result;
-	raise_descriptor_limit();
+	session_raise_descriptor_limit();
 	session->awaited_inode = program && !stat(program, &status) ? status.st_ino : 0;
 	session->awaits = true;
 	return 0;
 }
 
 /* ---- going on ---- */
+
+/* After a loss the tables are mended at once, for numbers are reused soon; under a steady loss not
+ * more often than pays. */
+static void session_mend(struct session *session)
+{
+	uint64_t begin_ns = clock_now_ns(), end_ns;
+
+	session->lost_mended = session->lost;
+	session_reconcile(session);
+	end_ns = clock_now_ns();
+	session->mend_after_ns = end_ns + MEND_PAUSE_NS + 4 * (end_ns - begin_ns);
+}
 
 int session_step(struct session *session, int timeout_ms, struct error *error)
 {
@@ -304,15 +328,13 @@ int session_step(struct session *session, int timeout_ms, struct error *error)
 
 	if (result == -ECHILD)
 		session->over = true;
+	if (session->newcomers.numbers.count && !session->over)
+		session_greet(session, false);
 	if (session->has_nameless && !session->over)
 		session_name_received(session);
-	/* After a loss the tables are mended at once, for numbers are reused soon; under a steady
-	 * loss not more often than pays. */
 	if (session->lost != session->lost_mended && !session->over &&
 	    clock_now_ns() >= session->mend_after_ns) {
-		session->lost_mended = session->lost;
-		session_reconcile(session);
-		session->mend_after_ns = clock_now_ns() + 1000000000ull;
+		session_mend(session);
 	}
 	return result;
 }

@@ -28,6 +28,8 @@ struct session_options {
 	bool follow_children;
 	uint32_t traces_max; /* kept in the history */
 	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
+	bool everything;     /* for session_attach_all(): "auto" is bpf then */
+	const char *cgroup;  /* with `everything`: only what is in it (os/cgroup.h); NULL: all */
 };
 
 struct session;
@@ -52,6 +54,13 @@ int session_attach(struct session *session, pid_t pid, struct error *error);
 /* The same for a process that a debugger holds, by the agent: what the debugger has to do there
  * before it lets the process go on is borrowed until the next call. */
 int session_adopt(struct session *session, pid_t pid, struct entry_plan *plan, struct error *error);
+
+/*
+ * Traces every process of the machine but this one, or of one cgroup, and those that come later
+ * (session_options.everything). The tables of those that exist are known and the first snapshot
+ * taken when this returns.
+ */
+int session_attach_all(struct session *session, struct error *error);
 
 /* Starts a program; errors of execve are returned as they are. */
 int session_run(struct session *session, const struct spawn *spawn, struct error *error);
@@ -93,7 +102,8 @@ void session_reconcile(struct session *session);
 
 /*
  * What there is to tell since `snapshot` (NULL: the last one), after session_reconcile(). Borrowed
- * from the session but for what report_fini() frees. `progress`: as symbolizer_new().
+ * from the session, until its next step, but for what report_fini() frees. `progress`: as
+ * symbolizer_new().
  */
 void session_report(struct session *session, const struct snapshot *snapshot, struct report *out,
 		    void (*progress)(void *context, const char *module_path), void *context);

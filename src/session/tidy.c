@@ -1,7 +1,8 @@
 /*
  * Owns what is done against growth: each exec lays libraries elsewhere, so that the same code makes
  * other stacks of other images, which nothing tells any more once the process has been forgotten.
- * They are dropped when there are twice as many as after the last time.
+ * They are dropped when there are twice as many as after the last time, and the files with them
+ * that nothing is mapped from any more: each was kept open.
  */
 #include "session/internal.h"
 
@@ -53,6 +54,16 @@ static bool is_used(const void *context, uint32_t image)
 	return map_get(context, image);
 }
 
+/* What knows modules by their address begins anew, and learns what it needs again. */
+static void forget_modules(struct session *session)
+{
+	unwinder_cfi.destroy(session->unwinder);
+	session->unwinder = unwinder_cfi.create(session->images);
+	if (session->symbolizer)
+		symbolizer_free(session->symbolizer);
+	session->symbolizer = NULL;
+}
+
 static void sweep_images(struct session *session)
 {
 	struct map used = {0};
@@ -65,7 +76,8 @@ static void sweep_images(struct session *session)
 	}
 	map_each (entry, &session->targets)
 		mark_mapped(&used, ((struct target *)(uintptr_t)entry->value)->space);
-	image_table_sweep(session->images, is_used, &used);
+	if (image_table_sweep(session->images, is_used, &used))
+		forget_modules(session);
 	map_fini(&used);
 }
 

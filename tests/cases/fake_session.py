@@ -1,4 +1,5 @@
-"""A session that only talks: what a test wants it to say, over the socket of src/session/request.h."""
+"""A session that only talks, over the socket of src/session/request.h: `show slow` never comes to an end, `show
+pause 1` takes its time, and so on."""
 import json
 import os
 import socket
@@ -59,7 +60,7 @@ class FakeSession:
             self.holders.append(connection)
             return
         self.asked.append(request)
-        verb = words[0].lstrip("-")
+        verb = words[1] if len(words) > 1 and words[0] == "show" else words[0]
         if verb == "slow":
             # Nothing comes: the client has to go away.
             self._send(connection, progress="reading the names of libc.so.6")
@@ -67,15 +68,15 @@ class FakeSession:
                 self.cancelled.append(words)
             return
         if verb == "wrong":
-            self._send(connection, status=2, output="", message="unknown verb 'wrong'")
+            self._send(connection, status=2, output="", message="that is wrong")
         elif verb == "long":
             self._send(connection, status=0, output="".join(f"line {n}\n" for n in range(3000)))
         elif verb == "colour":
             colour = request.get("colour", False)
             self._send(connection, status=0, output="\033[1mbright\033[0m\n" if colour else "plain\n")
-        elif verb == "pause":
-            time.sleep(float(words[1]))
-            self._send(connection, status=0, output="paused\n")
+        elif verb in ("pause", "silent"):
+            time.sleep(float(words[2]))
+            self._send(connection, status=0, output="paused\n" if verb == "pause" else "")
         else:
             self._send(connection, status=0, output=f"answer to {' '.join(words)}\n")
         if verb == "disable":

@@ -59,37 +59,43 @@ class Place:
 def answers(lab, terminal):
     with Place(lab, terminal) as place:
         shown = place.terminal
-        shown.enter("diff --top=3")
-        shown.expect(f"{PROMPT} diff --top=3", "answer to diff --top=3", PROMPT)
-        check(place.session.asked == [{"htrace": 1, "words": ["diff", "--top=3"], "columns": 80, "colour": True}],
+        shown.enter("diff --format=json")
+        shown.expect(f"{PROMPT} diff --format=json", "answer to diff --format=json", PROMPT)
+        check(place.session.asked == [{"htrace": 1, "words": ["diff", "--format=json"], "columns": 80, "colour": True}],
               lambda: place.session.asked)
-        for line in ["!htrace -diff", "htrace 0x7cc 4242 8", "!htrace", "show '0x 7' \"a'b\"", "-snapshot", "dé"]:
+        for line in ["!htrace -diff", "htrace 0x7cc 4242 8", "!htrace", "show '0x 7' \"a'b\"", "-snapshot", "show dé"]:
             shown.enter(line)
             shown.wait(line, lambda: shown.lines()[-3].endswith(line) and shown.lines()[-1] == PROMPT)
-        check(place.words()[1:] == [["-diff"], ["0x7cc", "4242", "8"], ["show"], ["show", "0x 7", "a'b"],
-                                    ["-snapshot"], ["dé"]], lambda: place.words())
+        check(place.words()[1:] == [["diff"], ["show", "0x7cc", "8"], ["show"], ["show", "0x 7", "a'b"],
+                                    ["snapshot"], ["show", "dé"]], lambda: place.words())
         for line in ["", "   ", ""]:  # nothing
             shown.enter(line)
-        shown.enter("long")
+        shown.enter("show long")
         shown.expect("line 2998", "line 2999", PROMPT)
         check(len(place.words()) == 8, lambda: place.words())
-        shown.enter("colour")
+        shown.enter("show colour")
         shown.expect("bright", PROMPT)
+        shown.enter("show colour -o 'a file'")
+        shown.expect(f"{PROMPT} show colour -o 'a file'", PROMPT)
+        check(lab.read(os.path.join(lab.work, "a file")) == "plain\n", "the file")
 
 
 def errors(lab, terminal):
     with Place(lab, terminal, start=False) as place:
         place.start(" 2>errors")
         shown = place.terminal
-        shown.enter("wrong")
-        shown.expect(f"{PROMPT} wrong", PROMPT)
-        shown.enter("diff 'a")
-        shown.expect(f"{PROMPT} diff 'a", PROMPT)
+        shown.enter("show wrong")
+        shown.expect(f"{PROMPT} show wrong", PROMPT)
+        for line in ["dif", "run ls", "diff 'a"]:
+            shown.enter(line)
+            shown.expect(f"{PROMPT} {line}", PROMPT)
         shown.enter("diff" + " a" * 64)
-        harness.wait_for("three errors", lambda: place.lab.read(os.path.join(lab.work, "errors")) ==
-                         "htrace: unknown verb 'wrong'\nhtrace: a quote is not closed: '\n"
+        harness.wait_for("five errors", lambda: place.lab.read(os.path.join(lab.work, "errors")) ==
+                         "htrace: that is wrong\n"
+                         "htrace: no session answers 'dif': did you mean diff?\n"
+                         "htrace: no session answers 'run': help lists what it does\nhtrace: a quote is not closed: '\n"
                          "htrace: there are more than 64 words\n")
-        check(place.words() == [["wrong"]], lambda: place.words())
+        check(place.words() == [["show", "wrong"]], lambda: place.words())
 
 
 def helps(lab, terminal):
@@ -100,7 +106,7 @@ def helps(lab, terminal):
         text = "\n".join(shown.lines())
         for verb in ["snapshot", "diff", "show", "handles", "status", "disable", "help VERB"]:
             check(f"\n  {verb} " in text, lambda: f"no {verb} in:\n{text}")
-        check("\n  run " not in text, text)
+        check("\n  run " not in text and "\n  enable " not in text, text)
         shown.enter("help -diff")
         shown.wait("help of diff", lambda: shown.lines()[-1] == PROMPT and
                    any("--format=text|windbg|json" in line for line in shown.lines()))
@@ -112,16 +118,20 @@ def helps(lab, terminal):
 def events(lab, terminal):
     with Place(lab, terminal) as place:
         shown = place.terminal
-        shown.type("diff --to")
-        shown.expect(f"{PROMPT} diff --to")
+        shown.type("diff --form")
+        shown.expect(f"{PROMPT} diff --form")
         place.session.tell(END)
-        shown.expect(END, f"{PROMPT} diff --to")
+        shown.expect(END, f"{PROMPT} diff --form")
         check(sum("diff" in line for line in shown.lines()) == 1, lambda: shown.lines())
-        shown.enter("p=3")
-        shown.expect(END, f"{PROMPT} diff --top=3", "answer to diff --top=3", PROMPT)
+        shown.enter("at=json")
+        shown.expect(END, f"{PROMPT} diff --format=json", "answer to diff --format=json", PROMPT)
         # A line of several rows, and the cursor in its first one.
         shown.type("z" * 170)
         shown.wait("170 z", lambda: "\n".join(shown.lines()).count("z") == 170)
+        # The cursor is in its last row.
+        rows = [f"{PROMPT} " + "z" * (80 - len(PROMPT) - 1), "z" * 80, "z" * (170 - 80 - (80 - len(PROMPT) - 1))]
+        place.session.tell("process 4242 is here")
+        shown.expect("answer to diff --format=json", "process 4242 is here", *rows)
         shown.key("Home")
         shown.type("show ")
         shown.wait("show", lambda: any("show" in line for line in shown.lines()))
@@ -136,15 +146,37 @@ def events(lab, terminal):
         shown.key("Enter")
         harness.wait_for("the request", lambda: place.words()[-1] == ["show", "0", "z" * 170])
         # While a command runs: after it.
-        shown.enter("pause 1")
-        harness.wait_for("the request", lambda: place.words()[-1] == ["pause", "1"])
+        shown.enter("show pause 1")
+        harness.wait_for("the request", lambda: place.words()[-1] == ["show", "pause", "1"])
         place.session.tell(END)
-        shown.expect(f"{PROMPT} pause 1", "paused", END, PROMPT)
+        shown.expect(f"{PROMPT} show pause 1", "paused", END, PROMPT)
         # Half of a key's sequence does not hold it up.
         shown.key("Escape")
         time.sleep(1)
         place.session.tell("a \033[31mstrange\r name")
         shown.expect("paused", END, "a ?[31mstrange? name", PROMPT)
+
+
+def types_ahead(lab, terminal):
+    """What is typed before the prompt is there stands behind it, once."""
+    with Place(lab, terminal) as place:
+        shown = place.terminal
+        shown.enter("show silent 1")
+        harness.wait_for("the request", lambda: place.words())
+        shown.type("diff --format=")
+        shown.expect(f"{PROMPT} show silent 1", f"{PROMPT} diff --format=")
+        for _ in range(20):
+            shown.key("C-c")
+            shown.type("abc")
+            shown.key("Home")
+            shown.type("diff ")
+            shown.expect(f"{PROMPT} diff abc")
+        shown.key("Enter")
+        harness.wait_for("the request", lambda: place.words()[-1] == ["diff", "abc"])
+        # Two lines at once, as they are pasted.
+        shown.type("show pause 0.3\rstatus\r" if terminal is PtyTerminal else "show pause 0.3\nstatus\n")
+        shown.expect("answer to status", PROMPT)
+        check(place.words()[-2:] == [["show", "pause", "0.3"], ["status"]], lambda: place.words())
 
 
 def completes(lab, terminal):
@@ -172,7 +204,7 @@ def completes(lab, terminal):
         after("-diff --format=w", "-diff --format=windbg ")
         after("0x7cc --format=", "text    windbg  json", "0x7cc --format=")
         after("show --format j", "show --format json ")
-        after("snapshot --fo", "snapshot --fo")
+        after("diff --max", "diff --max")  # not of this verb
         after("diff -", "--format=  -o", "diff -")
         with open(os.path.join(lab.work, "some_file"), "w"):
             pass
@@ -188,12 +220,12 @@ def completes(lab, terminal):
 def remembers(lab, terminal):
     with Place(lab, terminal) as place:
         shown = place.terminal
-        for line in ["status", "diff --top=1", "diff --top=1", "show 'a"]:
+        for line in ["status", "diff --format=json", "diff --format=json", "show 'a"]:
             shown.enter(line)
             shown.wait(line, lambda: shown.lines()[-1] == PROMPT and shown.lines()[-3].endswith(line))
         shown.key("Up")
         shown.key("Up")
-        shown.expect(f"{PROMPT} diff --top=1")
+        shown.expect(f"{PROMPT} diff --format=json")
         shown.key("Up")
         shown.expect(f"{PROMPT} status")
         shown.key("Down")
@@ -202,7 +234,7 @@ def remembers(lab, terminal):
         shown.enter("quit")
         place.status(0)
         path = os.path.join(lab.work, ".local/state/htrace/history")
-        check(place.history() == ["status", "diff --top=1", "show 'a", "quit"], lambda: place.history())
+        check(place.history() == ["status", "diff --format=json", "show 'a", "quit"], lambda: place.history())
         check(os.stat(path).st_mode & 0o777 == 0o600, oct(os.stat(path).st_mode))
         place.start()
         shown.key("Up")
@@ -234,7 +266,7 @@ def interrupts(lab, terminal):
         shown.key("C-c")
         shown.expect(f"{PROMPT} disable^C", PROMPT)
         for _ in range(3):
-            shown.enter("slow")
+            shown.enter("show slow")
             harness.wait_for("the request", lambda: len(place.words()) > len(place.session.cancelled))
             time.sleep(0.2)
             shown.key("C-c")
@@ -243,27 +275,27 @@ def interrupts(lab, terminal):
         shown.key("C-\\")  # a core helps nobody
         shown.enter("status")
         shown.expect(f"{PROMPT} status", "answer to status", PROMPT)
-        check(place.words() == [["slow"]] * 3 + [["status"]], lambda: place.words())
+        check(place.words() == [["show", "slow"]] * 3 + [["status"]], lambda: place.words())
         check(len(place.session.holders) == 1, "the session is not held any more")
 
 
 def suspends(lab, terminal):
     with Place(lab, terminal) as place:
         shown = place.terminal
-        shown.type("diff --to")
-        shown.expect(f"{PROMPT} diff --to")
+        shown.type("diff --form")
+        shown.expect(f"{PROMPT} diff --form")
         shown.key("C-z")
         shown.wait("the shell", lambda: "Stopped" in shown.lines()[-2] and shown.lines()[-1] == "$")
         place.session.tell(END)
         shown.enter("stty -a | grep -o -- '-*icanon'")
         shown.expect("icanon", "$")
         shown.enter("fg")
-        shown.expect(END, f"{PROMPT} diff --to")
-        shown.enter("p=1")
-        shown.expect(f"{PROMPT} diff --top=1", "answer to diff --top=1", PROMPT)
+        shown.expect(END, f"{PROMPT} diff --form")
+        shown.enter("at=json")
+        shown.expect(f"{PROMPT} diff --format=json", "answer to diff --format=json", PROMPT)
         # While a command runs.
-        shown.enter("pause 2")
-        harness.wait_for("the request", lambda: place.words()[-1] == ["pause", "2"])
+        shown.enter("show pause 2")
+        harness.wait_for("the request", lambda: place.words()[-1] == ["show", "pause", "2"])
         shown.key("C-z")
         shown.wait("the shell", lambda: "Stopped" in shown.lines()[-2] and shown.lines()[-1] == "$")
         shown.enter("fg")
@@ -315,7 +347,7 @@ def ends(lab, terminal):
         place.session.kill()
         place.status(125, "htrace: the session was killed; what it traced runs on")
     with Place(lab, terminal) as place:
-        place.terminal.enter("slow")
+        place.terminal.enter("show slow")
         harness.wait_for("the request", lambda: place.words())
         place.session.kill()
         place.status(125, "htrace: the session was killed; what it traced runs on")
@@ -326,7 +358,7 @@ def in_both(name, behaviour):
     globals()[f"test_{name}_tmux"] = lambda lab: behaviour(lab, TmuxTerminal)
 
 
-for function in [answers, errors, helps, events, completes, remembers, interrupts, suspends, resizes, ends]:
+for function in [answers, errors, helps, events, types_ahead, completes, remembers, interrupts, suspends, resizes, ends]:
     in_both(function.__name__, function)
 
 
@@ -354,12 +386,12 @@ def test_dumb(lab):
             place.session.wait_held(1)
             place.session.tell(END)
             shown.expect(END, f"{PROMPT} diff")
-            shown.enter("--top=3")
-            shown.expect(END, f"{PROMPT} diff --top=3", "answer to diff --top=3", PROMPT)
-            shown.enter("colour")
+            shown.enter("--format=json")
+            shown.expect(END, f"{PROMPT} diff --format=json", "answer to diff --format=json", PROMPT)
+            shown.enter("show colour")
             shown.expect("plain", PROMPT)
-            shown.enter("slow")
-            harness.wait_for("the request", lambda: place.words()[-1] == ["slow"])
+            shown.enter("show slow")
+            harness.wait_for("the request", lambda: place.words()[-1] == ["show", "slow"])
             shown.key("C-c")
             shown.expect("htrace: cancelled", PROMPT)
             shown.enter("quit")
@@ -369,8 +401,8 @@ def test_dumb(lab):
 
 def test_no_colour(lab):
     with Place(lab, PtyTerminal, NO_COLOR="1") as place:
-        place.terminal.enter("colour")
-        place.terminal.expect(f"{PROMPT} colour", "plain", PROMPT)
+        place.terminal.enter("show colour")
+        place.terminal.expect(f"{PROMPT} show colour", "plain", PROMPT)
 
 
 def test_no_home(lab):
@@ -383,23 +415,42 @@ def test_no_home(lab):
         check(not place.history() and not os.path.exists(os.path.join(lab.work, ".local")), "a history was written")
 
 
+def test_state_home(lab):
+    """The history's place as the XDG Base Directory Specification has it."""
+    state = os.path.join(lab.new_folder("elsewhere"), "state")
+    with Place(lab, PtyTerminal, XDG_STATE_HOME=state) as place:
+        place.terminal.enter("status")
+        place.terminal.expect("answer to status", PROMPT)
+        # It is there at once, and consoles side by side keep the lines of both.
+        with open(f"{state}/htrace/history", "a") as kept:
+            kept.write("from another\n")
+        place.terminal.enter("show")
+        place.terminal.expect("answer to show", PROMPT)
+        check(lab.read(f"{state}/htrace/history") == "status\nfrom another\nshow\n", "the history")
+        check(os.stat(state).st_mode & 0o777 == 0o700, oct(os.stat(state).st_mode))
+        check(not place.history(), "another history was written")
+    with Place(lab, PtyTerminal, XDG_STATE_HOME="/proc/nowhere") as place:
+        place.terminal.enter("status")
+        place.terminal.expect(f"{PROMPT} status", "answer to status", PROMPT)
+
+
 def test_long_name(lab):
     """The prompt leaves room, and no name steers the terminal."""
-    with Place(lab, PtyTerminal, start=False, TARGET="a\033[31m" + "b" * 200 + "(4242)") as place:
+    with Place(lab, PtyTerminal, start=False, TARGET="a\033[31m\udcff" + "b" * 200 + "(4242)") as place:
         place.terminal.enter('clear; "$CONSOLE" 4242 "$TARGET"')
-        place.terminal.expect("a?[31m" + "b" * 25 + "...(4242)>")
+        place.terminal.expect("a?[31m?" + "b" * 24 + "...(4242)>")
 
 
 def test_piped(lab):
     """Commands from a file; what goes wrong is told on standard error only."""
     folder = lab.new_folder("piped")
     session = FakeSession(folder, "4242")
-    result = subprocess.run([lab.program(os.environ["CONSOLE_ALONE"]), "4242", TARGET], input="diff\nwrong\nstatus",
+    result = subprocess.run([lab.program(os.environ["CONSOLE_ALONE"]), "4242", TARGET], input="diff\nshow wrong\nstatus",
                             env={**lab.environment(), "HTRACE_SOCKET_DIR": folder}, capture_output=True, text=True,
                             timeout=30)
     session.kill()
     check((result.returncode, result.stdout, result.stderr) ==
-          (0, "answer to diff\nanswer to status\n", "htrace: unknown verb 'wrong'\n"), str(result))
+          (0, "answer to diff\nanswer to status\n", "htrace: that is wrong\n"), str(result))
     check([request["columns"] for request in session.asked] == [0] * 3 and
           not any(request["colour"] for request in session.asked), str(session.asked))
 
@@ -414,7 +465,7 @@ def test_signals(lab):
             shown.enter("stty -a | grep -o -- '-*icanon'")
             shown.expect("icanon", "$")
             place.start()
-            shown.enter("slow")
+            shown.enter("show slow")
             harness.wait_for("the request", lambda: place.words())
             os.kill(os.tcgetpgrp(shown.fd), number)
             place.status(128 + number)
@@ -457,7 +508,7 @@ def test_target_in_our_group(lab):
                 shown.expect(f"{PROMPT} typed^C", PROMPT)
         shown.key("C-c")
         shown.expect(f"{PROMPT} typed^C", PROMPT)
-        shown.enter("slow")
+        shown.enter("show slow")
         harness.wait_for("the request", lambda: session.asked)
         shown.key("C-c")
         harness.wait_for("its end", lambda: session.cancelled)

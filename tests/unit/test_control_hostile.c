@@ -3,6 +3,7 @@
  * each is told why where that can be said, is cut off, and a client that is none of this notices
  * nothing.
  */
+#include "allocated.h"
 #include "control_harness.h"
 
 #include <sys/resource.h>
@@ -10,7 +11,7 @@
 
 enum {
 	GARBAGE_BYTES = 100 << 20,
-	MEMORY_BYTES_MAX = 8 << 20, /* that it may cost */
+	MEMORY_BYTES_MAX = 1 << 20, /* that it may cost */
 	BIG_BYTES = 4 << 20,
 	OTHER_USER = 65534,
 };
@@ -25,7 +26,7 @@ static void other_is_served(struct host *host, int fd)
 	raw_ask(fd, "other");
 	while (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) < 0) {
 		control_step(host->control);
-		assert_true(++steps < 5);
+		assert_true(++steps < 20);
 	}
 	assert_non_null(strstr(answer, "\"other\""));
 }
@@ -90,15 +91,6 @@ static void test_too_long(void **state)
 	host_end(&host);
 }
 
-static size_t resident_bytes(void)
-{
-	_cleanup_(fclose) FILE *stream = fopen("/proc/self/statm", "re");
-	size_t all, resident;
-
-	assert_int_equal(fscanf(stream, "%zu %zu", &all, &resident), 2);
-	return resident * sysconf(_SC_PAGESIZE);
-}
-
 /* Tries to get all of it in, in a process of its own; reads nothing. `lines`: with line ends. */
 static void send_garbage(bool lines)
 {
@@ -129,7 +121,7 @@ static void garbage(bool lines)
 	host.control->stuck_ns_max = 200 * MS;
 	other = raw_connect();
 	other_is_served(&host, other);
-	before = resident_bytes();
+	before = allocated_bytes();
 	for (int i = 0; i < 4; i++) {
 		pids[i] = fork();
 		if (!pids[i])
@@ -141,7 +133,7 @@ static void garbage(bool lines)
 
 		control_wait(host.control, 1);
 		other_is_served(&host, other);
-		now = resident_bytes();
+		now = allocated_bytes();
 		most = now > most ? now : most;
 		running = false;
 		for (int i = 0; i < 4; i++) {
@@ -180,7 +172,7 @@ static void test_half_line(void **state)
 	uint64_t began_ns;
 
 	host_begin(&host, true);
-	host.control->line_ns_max = 80 * MS;
+	host.control->line_ns_max = 400 * MS;
 	idle = raw_connect(); /* says nothing, and may */
 	fd = raw_connect();
 	raw_say(fd, "{\"htrace\":1,");
@@ -192,16 +184,17 @@ static void test_half_line(void **state)
 		control_step(host.control);
 		assert_true(clock_now_ns() - began_ns < PATIENCE_S * 1000 * MS);
 	}
-	assert_true(clock_now_ns() - began_ns >= 80 * MS);
+	assert_true(clock_now_ns() - began_ns >= 400 * MS);
 	close(fd);
 	/* The time of a line that has begun is that in which it could be heard. */
 	fd = raw_connect();
 	raw_ask(fd, "a");
 	raw_say(fd, "{\"htrace\":1,");
-	host_run(&host, 200);
+	host_run(&host, 600);
 	assert_int_equal(host.requests, 1);
 	host_answer(host.last, "A");
 	raw_expect(&host, fd, 0, "A", NULL);
+	host_run(&host, 10);
 	raw_say(fd, "\"words\":[\"b\"]}\n");
 	host_until(&host, host.requests == 2);
 	host_answer(host.last, "B");
@@ -210,7 +203,7 @@ static void test_half_line(void **state)
 	began_ns = clock_now_ns();
 	control_step(host.control);
 	control_wait(host.control, -1);
-	assert_true(clock_now_ns() - began_ns >= 75 * MS);
+	assert_true(clock_now_ns() - began_ns >= 390 * MS);
 	control_step(host.control);
 	raw_expect(&host, fd, 2, "", "took too long");
 	assert_true(raw_is_cut(fd));
@@ -233,33 +226,36 @@ static void test_slow_reader(void **state)
 {
 	_cleanup_(free) char *text = big_text(), *bytes = xmalloc(BIG_BYTES + 100);
 	struct host host;
+	uint64_t began_ns;
 	size_t count = 0;
 	int fd, other;
 
 	host_begin(&host, true);
-	host.control->stuck_ns_max = 100 * MS;
+	host.control->stuck_ns_max = 1000 * MS;
 	fd = raw_connect();
 	other = raw_connect();
 	raw_ask(fd, "a");
 	host_until(&host, host.requests == 1);
+	began_ns = clock_now_ns();
 	host_answer(host.last, text);
 	/* Slow, but not stuck: longer than the limit in all. */
 	while (count < BIG_BYTES || bytes[count - 1] != '\n') {
 		ssize_t got = recv(fd, bytes + count, 200000, MSG_DONTWAIT);
 
 		count += got > 0 ? got : 0;
-		host_run(&host, 10);
+		host_run(&host, 60);
 	}
 	assert_int_equal(host.gone, 0);
+	assert_true(clock_now_ns() - began_ns > 1000 * MS);
 	other_is_served(&host, other);
 	/* Now it does not read. */
 	host.silent = true;
 	raw_ask(fd, "b");
 	host_until(&host, !strcmp(host.words, "b"));
+	began_ns = clock_now_ns();
 	host_answer(host.last, text);
-	host_run(&host, 50);
-	assert_int_equal(host.gone, 0);
 	host_until(&host, host.gone == 1);
+	assert_true(clock_now_ns() - began_ns >= 1000 * MS);
 	assert_int_equal(control_step(host.control), 1);
 	other_is_served(&host, other);
 	close(fd);
@@ -416,7 +412,7 @@ static void test_full(void **state)
 	struct host host;
 
 	host_begin(&host, false);
-	host.control->line_ns_max = 100 * MS;
+	host.control->line_ns_max = 500 * MS;
 	for (int i = 0; i < SILENT; i++)
 		silent[i] = raw_connect();
 	host_until(&host, control_step(host.control) == CONTROL_CLIENTS_MAX);

@@ -276,6 +276,36 @@ static void test_other_owner(void **state)
 	refused(-EPERM, "belongs to user 65534");
 }
 
+/* In our folder, but another user listens: listen(2) tells the kernel whose it is. */
+static void test_other_listener(void **state)
+{
+	struct error error = {0};
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	if (geteuid()) {
+		print_message("skipped: only root can be somebody else\n");
+		skip();
+	}
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		int fd = socket_dir_listen("6", NULL);
+
+		if (fd < 0 || setresuid(OTHER_USER, OTHER_USER, OTHER_USER) || listen(fd, 5) ||
+		    write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	fails(socket_dir_connect("6", &error), -EPERM, &error, "user 65534's");
+	kill(pid, SIGKILL);
+	wait_for(pid);
+	close(ready[0]);
+}
+
 /* The folder that an ordinary user gets, in a process of that user. */
 static char *path_of_user(const char *runtime)
 {
@@ -449,8 +479,9 @@ int main(void)
 	    in_folder(test_successor),      in_folder(test_full_queue),
 	    in_folder(test_names),          in_folder(test_no_socket),
 	    in_folder(test_folder_refused), in_folder(test_other_owner),
-	    cmocka_unit_test(test_where),   in_folder(test_long_path),
-	    in_folder(test_rename),         in_folder(test_race),
+	    in_folder(test_other_listener), cmocka_unit_test(test_where),
+	    in_folder(test_long_path),      in_folder(test_rename),
+	    in_folder(test_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

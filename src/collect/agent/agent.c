@@ -67,9 +67,15 @@ static int check_machine(struct error *error)
 static int agent_create(const struct collector_options *options, struct collector **out,
 			struct error *error)
 {
-	struct collector *collector = xcalloc(1, sizeof(*collector));
-	int result = check_machine(error) ?: agent_arena_init(&collector->memory, options, error);
+	struct collector *collector;
+	int result;
 
+	if (options->everything)
+		return error_set(error, -EOPNOTSUPP,
+				 "the agent is put into single programs and cannot trace all "
+				 "processes: that takes --collector=bpf, as root");
+	collector = xcalloc(1, sizeof(*collector));
+	result = check_machine(error) ?: agent_arena_init(&collector->memory, options, error);
 	if (result) {
 		free(collector);
 		return result;

@@ -18,6 +18,7 @@
 
 #include <bpf/bpf.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -99,20 +100,39 @@ static int trace_process(struct collector *collector, pid_t pid, struct error *e
 {
 	uint64_t *mappings = &collector->program.counters->mappings;
 	struct bpf_traced process = {__atomic_add_fetch(mappings, 1, __ATOMIC_RELAXED)};
+	bool met = collector->program.everything; /* by the kernel half, perhaps */
 	uint32_t key = pid;
 
-	if (bpf_map_update_elem(collector->program.traced_fd, &key, &process, BPF_ANY) < 0)
+	if (bpf_map_update_elem(collector->program.traced_fd, &key, &process,
+				met ? BPF_NOEXIST : BPF_ANY) < 0 &&
+	    !(met && errno == EEXIST))
 		return error_set_errno(error, -errno, "cannot add process %d to the BPF filter",
 				       pid);
 	collector->attached = true;
 	return 0;
 }
 
+/* It may have gone before it was in the filter: then nobody takes it out. */
+static int check_lives(struct collector *collector, pid_t pid, struct error *error)
+{
+	uint32_t key = pid;
+
+	if (kill(pid, 0) == 0 || errno != ESRCH)
+		return 0;
+	bpf_map_delete_elem(collector->program.traced_fd, &key);
+	return error_set(error, -ESRCH, "process %d has gone", pid);
+}
+
 static int bpf_attach(struct collector *collector, pid_t pid, const struct event_sink *sink,
 		      struct error *error)
 {
+	int result;
+
 	precedence_take(&collector->precedence);
-	return trace_process(collector, pid, error) ?: maps_hand_over(pid, sink, error);
+	result = trace_process(collector, pid, error);
+	if (!result && collector->program.everything)
+		result = check_lives(collector, pid, error);
+	return result || !sink ? result : maps_hand_over(pid, sink, error);
 }
 
 static int trace_child(void *context, pid_t pid, struct error *error)
@@ -146,6 +166,8 @@ static bool nothing_traced(const struct collector *collector)
 {
 	uint32_t key;
 
+	if (collector->program.everything)
+		return collector->detached;
 	return !collector->attached || collector->detached ||
 	       bpf_map_get_next_key(collector->program.traced_fd, NULL, &key) < 0;
 }

@@ -44,6 +44,14 @@ struct {
 	__type(value, struct bpf_traced);
 } traced SEC(".maps");
 
+/* One cgroup (config.in_cgroup). */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} cgroups SEC(".maps");
+
 struct map_scratch {
 	struct event_map event;
 	char path[BPF_PATH_BYTES_MAX + 256];
@@ -56,6 +64,11 @@ struct {
 	__type(value, struct map_scratch);
 } scratch SEC(".maps");
 
+static __always_inline void lost(void)
+{
+	__sync_fetch_and_add(&counters.lost, 1);
+}
+
 static __always_inline struct bpf_traced *find_traced(u32 tgid)
 {
 	return bpf_map_lookup_elem(&traced, &tgid);
@@ -64,6 +77,38 @@ static __always_inline struct bpf_traced *find_traced(u32 tgid)
 static __always_inline u64 new_mappings(void)
 {
 	return __sync_fetch_and_add(&counters.mappings, 1) + 1;
+}
+
+/* The process that runs is not known: from now on it is traced, if it is to be (NULL: it is not).
+ */
+static __noinline struct bpf_traced *meet(u32 tgid)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct bpf_traced process = {0};
+
+	if (!task->mm) /* a thread of the kernel, or what will become a program's process */
+		return NULL;
+	if (config.in_cgroup && bpf_current_task_under_cgroup(&cgroups, 0) != 1)
+		return NULL;
+	process.mappings = new_mappings();
+	/* Another thread of it may be as far as we are. */
+	bpf_map_update_elem(&traced, &tgid, &process, BPF_NOEXIST);
+	return find_traced(tgid);
+}
+
+/* The process that runs; NULL: it is not traced. */
+static __always_inline struct bpf_traced *find_current(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct bpf_traced *process = find_traced(tgid);
+
+	if (config.everything) {
+		if (!process)
+			process = meet(tgid);
+		if (process && !process->mappings)
+			return NULL;
+	}
+	return process;
 }
 
 /*
@@ -76,11 +121,6 @@ static __always_inline void mappings_changed(u32 tgid)
 
 	if (process)
 		process->mappings = new_mappings();
-}
-
-static __always_inline void lost(void)
-{
-	__sync_fetch_and_add(&counters.lost, 1);
 }
 
 static __always_inline void header_fill(struct event_header *header, u16 type, u32 size)

@@ -10,8 +10,13 @@
 /* A record of EVENT_DATA_ with room for `room` (a constant) bytes. */
 static __always_inline struct event_data *data_reserve(u32 kind, const u32 room)
 {
-	struct event_data *event = bpf_ringbuf_reserve(&ring, sizeof(*event) + room, 0);
+	struct event_data *event = NULL;
 
+	/* What belongs to a call has no more room than calls have. */
+	if (kind == EVENT_DATA_FDS ||
+	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + sizeof(*event) + room <=
+		config.calls_bytes_max)
+		event = bpf_ringbuf_reserve(&ring, sizeof(*event) + room, 0);
 	if (!event) {
 		lost();
 		return NULL;

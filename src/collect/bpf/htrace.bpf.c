@@ -44,7 +44,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long id)
 	barrier_var(number);
 	if (number >= PLAN_SYSCALLS_MAX || !(config.calls[number].when & PLAN_ENTER))
 		return 0;
-	process = find_traced(bpf_get_current_pid_tgid() >> 32);
+	process = find_current();
 	if (!process)
 		return 0;
 	sample.mappings = process->mappings;
@@ -82,7 +82,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	when = when_of(config.calls[number].when, result);
 	if (!when)
 		return 0;
-	process = find_traced(bpf_get_current_pid_tgid() >> 32);
+	process = find_current();
 	if (!process)
 		return 0;
 	sample.mappings = process->mappings;
@@ -106,6 +106,15 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	return 0;
 }
 
+/* A child of htrace, which is not traced where everything else is. */
+static __always_inline void shun_child(u32 parent, u32 child)
+{
+	struct bpf_traced *process = find_traced(parent), none = {0};
+
+	if (process && !process->mappings && parent != child)
+		bpf_map_update_elem(&traced, &child, &none, BPF_ANY);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -114,8 +123,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	bool same_files = parent->files == child->files;
 	struct bpf_traced process = {.mappings = new_mappings()};
 
-	if (!find_traced(parent->tgid))
+	if (!find_current()) {
+		if (config.everything)
+			shun_child(parent->tgid, tgid);
 		return 0;
+	}
 	header_fill(&event.header, EVENT_FORK, sizeof(event));
 	/* The tracepoint runs in the parent, whatever the parent of the child will be. */
 	if (child->tgid == parent->tgid) {
@@ -147,7 +159,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 	struct event_exec event = {0};
 	struct pt_regs *regs;
 
-	if (!find_traced(task->tgid))
+	if (!find_current())
 		return 0;
 	task = bpf_get_current_task_btf();
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
@@ -173,9 +185,15 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	struct signal_struct *signal = task->signal;
 	u32 tgid = task->tgid;
 	bool last = signal->live.counter == 0;
+	struct bpf_traced *process = find_traced(tgid);
 
-	if (!find_traced(tgid))
+	if (!process)
 		return 0;
+	if (config.everything && !process->mappings) {
+		if (last)
+			bpf_map_delete_elem(&traced, &tgid);
+		return 0;
+	}
 	header_fill(&event.header, EVENT_EXIT, sizeof(event));
 	if (last) {
 		event.header.flags = EVENT_EXIT_PROCESS;

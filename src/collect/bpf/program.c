@@ -4,17 +4,20 @@
  */
 #include "collect/bpf/program.h"
 
+#include "base/cleanup.h"
 #include "collect/bpf/object.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -52,25 +55,27 @@ static int set_config(struct bpf_object *object, const struct collector_options 
 	config->stack_bytes_max = options->stack_bytes_max;
 	config->wake_bytes = options->ring_bytes / 4;
 	config->calls_bytes_max = options->ring_bytes - options->ring_bytes / 16;
-	config->follow_children = options->follow_children;
+	config->follow_children = options->follow_children || options->everything;
+	config->everything = options->everything;
+	config->in_cgroup = options->everything && options->cgroup;
 	config->calls[SYS_mmap].when |= BPF_PLAN_MAPPING;
 	config->calls[SYS_mprotect].when |= BPF_PLAN_MAPPING;
 	config->calls[SYS_pkey_mprotect].when |= BPF_PLAN_MAPPING;
 	return 0;
 }
 
-static int refused(struct error *error, int code, const char *doing)
+static int refused(const struct program *program, struct error *error, int code, const char *doing)
 {
 	if (code == -EPERM)
 		return error_set(error, code,
 				 "the kernel does not permit BPF here (%s): run as root, or with "
-				 "CAP_BPF and CAP_PERFMON, or use --collector=ptrace",
-				 doing);
+				 "CAP_BPF and CAP_PERFMON%s",
+				 doing, program->everything ? "" : ", or use --collector=ptrace");
 	return error_set_errno(error, code, "cannot %s", doing);
 }
 
 /* BPF sees process ids of the first namespace only. */
-static int check_pid_namespace(struct error *error)
+static int check_pid_namespace(const struct program *program, struct error *error)
 {
 	enum { PROC_PID_INIT_INO = 0xEFFFFFFCu }; /* include/linux/proc_ns.h */
 	struct stat status;
@@ -78,7 +83,8 @@ static int check_pid_namespace(struct error *error)
 	if (stat("/proc/self/ns/pid", &status) == 0 && status.st_ino != PROC_PID_INIT_INO)
 		return error_set(error, -EOPNOTSUPP,
 				 "BPF counts processes in the first pid namespace, and this is "
-				 "another: run htrace on the host, or use --collector=ptrace");
+				 "another: run htrace on the host%s",
+				 program->everything ? "" : ", or use --collector=ptrace");
 	return 0;
 }
 
@@ -95,13 +101,56 @@ static int load(struct program *program, const struct collector_options *options
 	if (result)
 		return error_set_errno(error, result, "the BPF program inside htrace is damaged");
 	bpf_map__set_max_entries(find_map(program->object, "ring"), options->ring_bytes);
+	/* Not every kernel has cgroups. */
+	if (!options->cgroup)
+		bpf_map__set_autocreate(find_map(program->object, "cgroups"), false);
 	result = bpf_object__load(program->object);
 	if (result)
-		return refused(error, result, "load the BPF program");
+		return refused(program, error, result, "load the BPF program");
 	program->ring_fd = bpf_object__find_map_fd_by_name(program->object, "ring");
 	program->traced_fd = bpf_object__find_map_fd_by_name(program->object, "traced");
 	program->known_stacks_fd = bpf_object__find_map_fd_by_name(program->object, "known_stacks");
 	return 0;
+}
+
+/* The kernel half asks whether a process is in this one. */
+static int choose_cgroup(struct program *program, const char *path, struct error *error)
+{
+	int map_fd = bpf_object__find_map_fd_by_name(program->object, "cgroups");
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint32_t key = 0;
+
+	if (fd < 0)
+		return error_set_errno(error, -errno, "cannot open the cgroup %s", path);
+	if (bpf_map_update_elem(map_fd, &key, &fd, BPF_ANY) == 0)
+		return 0;
+	if (errno == EBADF)
+		return error_set(error, -EINVAL,
+				 "%s is not a cgroup of version 2, the only one that BPF knows",
+				 path);
+	return error_set_errno(error, -errno, "cannot give the cgroup %s to the BPF program", path);
+}
+
+/* Everything but ourselves: what we do makes events, which make us do more. */
+static int shun_ourselves(struct program *program, struct error *error)
+{
+	struct bpf_traced none = {0};
+	uint32_t key = getpid();
+
+	if (bpf_map_update_elem(program->traced_fd, &key, &none, BPF_ANY) < 0)
+		return error_set_errno(error, -errno,
+				       "cannot leave htrace itself out of the BPF filter");
+	return 0;
+}
+
+static int choose_processes(struct program *program, const struct collector_options *options,
+			    struct error *error)
+{
+	int result = options->everything ? shun_ourselves(program, error) : 0;
+
+	if (!result && options->everything && options->cgroup)
+		result = choose_cgroup(program, options->cgroup, error);
+	return result;
 }
 
 static int map_counters(struct program *program, struct error *error)
@@ -120,10 +169,13 @@ int program_init(struct program *program, const struct collector_options *option
 {
 	int result;
 
-	*program = (struct program){.ring_fd = -1, .traced_fd = -1, .known_stacks_fd = -1};
+	*program = (struct program){.ring_fd = -1,
+				    .traced_fd = -1,
+				    .known_stacks_fd = -1,
+				    .everything = options->everything};
 	libbpf_set_print(quiet);
-	result = check_pid_namespace(error) ?: load(program, options, error) ?:
-		 map_counters(program, error);
+	result = check_pid_namespace(program, error) ?: load(program, options, error) ?:
+		 choose_processes(program, options, error) ?: map_counters(program, error);
 	if (result)
 		program_fini(program);
 	return result;
@@ -138,7 +190,8 @@ int program_attach(struct program *program, struct error *error)
 		struct bpf_link *link = bpf_program__attach(one);
 
 		if (!link)
-			return refused(error, -errno, "attach the BPF program to a tracepoint");
+			return refused(program, error, -errno,
+				       "attach the BPF program to a tracepoint");
 		program->links[program->links_n++] = link;
 	}
 	return 0;

@@ -6,6 +6,7 @@
 #include "collect/bpf/shared.h"
 #include "collect/collector.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { PROGRAM_LINKS_MAX = 8 };
@@ -16,6 +17,7 @@ struct program {
 	unsigned links_n;
 	int ring_fd, traced_fd, known_stacks_fd; /* of its maps; owned by the object */
 	struct bpf_counters *counters;           /* its .bss, mapped */
+	bool everything;                         /* as collector_options says */
 };
 
 /* Loads it with the plan and sizes of `options`; -EPERM where that is not permitted, -EOPNOTSUPP in

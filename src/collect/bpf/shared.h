@@ -33,6 +33,8 @@ struct bpf_config {
 	uint32_t wake_bytes;      /* waiting in the ring: the consumer is woken */
 	uint32_t calls_bytes_max; /* waiting in the ring: no more records of calls */
 	uint32_t follow_children;
+	uint32_t everything; /* processes that are not known are traced once they are met */
+	uint32_t in_cgroup;  /* ... if they are in the cgroup that the user half chose */
 };
 
 /* The program's counters, in its .bss. */
@@ -44,7 +46,8 @@ struct bpf_counters {
 
 /* What is known of a traced process. */
 struct bpf_traced {
-	uint64_t mappings; /* a number of its own for each state of its executable mappings */
+	uint64_t mappings; /* a number of its own for each state of its executable mappings; 0: it
+			      is htrace or a child of it, and not traced (config.everything) */
 };
 
 #endif

@@ -11,8 +11,13 @@ static int ptrace_create(const struct collector_options *options, struct collect
 			 struct error *error)
 {
 	struct collector *collector;
-	int result = ptrace_probe(error);
+	int result;
 
+	if (options->everything)
+		return error_set(error, -EOPNOTSUPP,
+				 "ptrace stops each process that it traces and cannot be used for "
+				 "all of them: that takes --collector=bpf, as root");
+	result = ptrace_probe(error);
 	if (result < 0)
 		return result;
 	collector = xcalloc(1, sizeof(*collector));
