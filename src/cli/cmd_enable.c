@@ -47,7 +47,12 @@ static int listen_as(const char *name, pid_t pid, struct error *error)
 
 	if (fd == -EADDRINUSE && command_give_way(name))
 		fd = socket_dir_listen(name, error);
-	if (fd == -EADDRINUSE)
+	if (fd == -EADDRINUSE && !pid)
+		error_set(
+		    error, fd,
+		    "all processes are traced by a session already: htrace processes asks it, "
+		    "htrace disable ends it");
+	else if (fd == -EADDRINUSE)
 		error_set(error, fd,
 			  "process %d is traced by a session already: htrace diff -p %d asks it, "
 			  "htrace disable -p %d ends it",
@@ -67,6 +72,8 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .everything = options->all,
+	    .cgroup = options->cgroup,
 	};
 	int result = session_new(&session_options, session, error);
 
@@ -77,6 +84,8 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 		result = await_begin(options, *session, error);
 	else if (options->by_debugger)
 		result = adopt_begin(*session, pid, error);
+	else if (options->all)
+		result = session_attach_all(*session, error);
 	else
 		result = session_attach(*session, pid, error);
 	if (result < 0)
@@ -136,12 +145,12 @@ static int be_session(const struct options *options, pid_t pid, bool attended, i
 
 	leave_terminal(&pipe_end);
 	snprintf(name, sizeof(name), "%d", pid ?: getpid());
-	host.name = name;
-	host.socket = listen_as(name, pid, &error);
+	host.name = options->all ? SESSION_NAME_ALL : name;
+	host.socket = listen_as(host.name, pid, &error);
 	result = host.socket < 0 ? host.socket : start_session(options, pid, &session, &error);
 	if (result < 0) {
 		if (host.socket >= 0)
-			socket_dir_remove(name);
+			socket_dir_remove(host.name);
 		fprintf(stderr, "htrace: %s\n", error.message);
 		tell(pipe_end, EXIT_HTRACE_FAILED);
 		return EXIT_HTRACE_FAILED;
@@ -204,20 +213,22 @@ int command_enable(const struct options *given, int argc, char **argv)
 	}
 	if (argc == 1)
 		options.traces_max = number;
-	if (options.awaited && !options.pid)
-		return command_await(&options);
-	if (options.awaited || options.format != &report_text) {
-		fprintf(stderr, "htrace: %s\n",
-			options.awaited
-			    ? "--await is for a program that does not run yet: without -p"
-			    : "--format is for enable --await only");
+	if (options.all + !!options.awaited + !!options.pid > 1) {
+		fprintf(stderr,
+			"htrace: -p, --await, and -a, --all or --cgroup do not go together\n");
 		return EXIT_USAGE;
 	}
-	if (!options.pid && target_around_us(&options.pid, &error) < 0) {
+	if (options.awaited)
+		return command_await(&options);
+	if (options.format != &report_text) {
+		fprintf(stderr, "htrace: --format is for enable --await only\n");
+		return EXIT_USAGE;
+	}
+	if (!options.all && !options.pid && target_around_us(&options.pid, &error) < 0) {
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_USAGE;
 	}
-	if (!options.pid) {
+	if (!options.all && !options.pid) {
 		fprintf(stderr, "htrace: enable needs a process: htrace enable -p PID\n");
 		return EXIT_USAGE;
 	}

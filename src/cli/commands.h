@@ -33,6 +33,8 @@ struct options {
 	uint32_t ring_bytes; /* $HTRACE_RING_BYTES; 0: not given */
 	pid_t pid;           /* 0: not given */
 	uint64_t linger_ns;  /* of a session whose target has ended */
+	bool all;            /* every process, */
+	const char *cgroup;  /* of this cgroup; NULL: of the machine */
 	bool by_debugger;    /* which holds the process, and lets the agent in */
 	const char *awaited; /* path of a program that somebody else will start; NULL: none */
 };
@@ -48,6 +50,7 @@ enum verb_bit {
 	VERB_HANDLES = 128,
 	VERB_STATUS = 256,
 	VERB_DISABLE = 512,
+	VERB_PROCESSES = 1024,
 	OPTION_OWN = 1 << 30, /* the client of a session obeys it, and does not send it there */
 };
 

@@ -57,6 +57,7 @@ int serve_snapshot(struct serving *serving, const struct options *options, int a
 int serve_diff(struct serving *serving, const struct options *options, int argc, char **argv);
 int serve_show(struct serving *serving, const struct options *options, int argc, char **argv);
 int serve_handles(struct serving *serving, const struct options *options, int argc, char **argv);
+int serve_processes(struct serving *serving, const struct options *options, int argc, char **argv);
 int serve_status(struct serving *serving, const struct options *options, int argc, char **argv);
 int serve_disable(struct serving *serving, const struct options *options, int argc, char **argv);
 

@@ -12,8 +12,8 @@
 
 /* What a session is asked. */
 enum {
-	VERB_ASKS =
-	    VERB_SNAPSHOT | VERB_DIFF | VERB_SHOW | VERB_HANDLES | VERB_STATUS | VERB_DISABLE,
+	VERB_ASKS = VERB_SNAPSHOT | VERB_DIFF | VERB_SHOW | VERB_HANDLES | VERB_PROCESSES |
+		    VERB_STATUS | VERB_DISABLE,
 };
 
 static const uint64_t LINGER_NS = 600 * 1000000000ull;
@@ -115,6 +115,19 @@ static int set_by_debugger(struct options *options, const char *value, struct er
 	return 0;
 }
 
+static int set_all(struct options *options, const char *value, struct error *error)
+{
+	options->all = true;
+	return 0;
+}
+
+static int set_cgroup(struct options *options, const char *value, struct error *error)
+{
+	options->cgroup = value;
+	options->all = true;
+	return 0;
+}
+
 static int set_no_children(struct options *options, const char *value, struct error *error)
 {
 	options->no_children = true;
@@ -157,12 +170,15 @@ const struct option_row option_rows[] = {
      "keep the last N open, close and bad-reference traces (default 4096)", set_max_traces},
     {"--duration", "DURATION", NULL, VERB_ATTACH,
      "stop and report after this time: 30s, 500ms, 2m, 1h", set_duration},
+    {"-a", NULL, NULL, VERB_ENABLE, "trace every process of the machine (bpf)", set_all},
+    {"--all", NULL, NULL, VERB_ENABLE, "the same as -a", set_all},
+    {"--cgroup", "PATH", NULL, VERB_ENABLE,
+     "trace every process of this cgroup and those below it (bpf)", set_cgroup},
     {"--linger", "DURATION", NULL, VERB_ENABLE,
      "keep what was recorded so long after the target has ended (default 10m)", set_linger},
     {"--await", "PROGRAM", NULL, VERB_ENABLE,
-     "wait for PROGRAM, which somebody else (a debugger) will start with the printed variables in "
-     "its "
-     "environment",
+     "wait for PROGRAM, which a debugger or somebody else starts with the variables that are "
+     "printed",
      set_await},
     {"--by-debugger", NULL, NULL, VERB_ENABLE,
      "print, for the debugger that holds the process, what lets the agent in (its script asks)",

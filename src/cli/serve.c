@@ -59,6 +59,14 @@ int serve_snapshot(struct serving *serving, const struct options *options, int a
 	return EXIT_SUCCESS;
 }
 
+static bool is_traced(struct serving *serving, pid_t pid)
+{
+	if (session_process(serving->session, pid))
+		return true;
+	error_set(serving->error, -ESRCH, "process %d is not traced by this session", pid);
+	return false;
+}
+
 static bool find_snapshot(struct serving *serving, const char *name, struct snapshot *out)
 {
 	if (session_find_snapshot(serving->session, name, out))
@@ -76,6 +84,8 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 
 	if (argc > 2)
 		return too_many(serving, "diff", "the names of two snapshots at most");
+	if (options->pid && !is_traced(serving, options->pid))
+		return EXIT_USAGE;
 	if (!find_snapshot(serving, argc ? argv[0] : NULL, &snapshot))
 		return EXIT_USAGE;
 	if (argc > 1) {
@@ -86,6 +96,8 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	session_report(serving->session, &snapshot, &report, serving->progress,
 		       serving->progress_context);
 	report.snapshot_told = true;
+	if (options->pid)
+		report_keep(&report, options->pid);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
@@ -102,11 +114,8 @@ static bool parse_query(struct serving *serving, const struct options *options, 
 
 	*query =
 	    (struct report_query){.pid = options->pid ?: host_pid(serving->host), .number = -1};
-	if (query->pid && !session_process(serving->session, query->pid)) {
-		error_set(serving->error, -ESRCH, "process %d is not traced by this session",
-			  query->pid);
+	if (query->pid && !is_traced(serving, query->pid))
 		return false;
-	}
 	if (argc > 0) {
 		if (!number_parse(argv[0], INT_MAX, &number)) {
 			error_set(serving->error, -EINVAL,
@@ -158,6 +167,20 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 		       serving->progress_context);
 	report_name_handles(&report, &query);
 	result = options->format->write_handles(&report, &query, &serving->style, serving->out);
+	report_fini(&report);
+	return stream_status(serving, result);
+}
+
+int serve_processes(struct serving *serving, const struct options *options, int argc, char **argv)
+{
+	struct report report;
+	int result;
+
+	if (argc > 0)
+		return too_many(serving, "processes", "no words");
+	session_report(serving->session, NULL, &report, serving->progress,
+		       serving->progress_context);
+	result = options->format->write_processes(&report, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);
 }

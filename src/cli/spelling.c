@@ -15,14 +15,25 @@ static bool is_number(const char *word)
 	return number_parse(word, ~0ull, &number);
 }
 
-/* HANDLE [PROCESS [MAX]], options anywhere: HANDLE MAX inside of a session's own commands. */
+/* "0 0 ...": of no handle and no process. */
+static bool asks_processes(int argc, char **argv)
+{
+	return argc > 1 && !strcmp(argv[0], "0") && !strcmp(argv[1], "0");
+}
+
+/* HANDLE MAX, or HANDLE PROCESS MAX; options anywhere. "0 0" lists processes. */
 static int spell_show(char **words, int argc, char **argv)
 {
 	int n = 0, numbers = 0;
 
+	words[n++] = "show";
+	if (asks_processes(argc, argv)) {
+		words[0] = "processes";
+		argv += 2;
+		argc -= 2;
+	}
 	for (int i = 0; i < argc; i++)
 		numbers += is_number(argv[i]);
-	words[n++] = "show";
 	for (int i = 0, number = 0; i < argc; i++) {
 		/* The middle one of three. */
 		if (is_number(argv[i]) && ++number == 2 && numbers == 3)

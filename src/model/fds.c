@@ -4,6 +4,8 @@
  */
 #include "model/model_private.h"
 
+#include "base/hash.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -51,15 +53,37 @@ static void correct_open(void *context, struct handle *handle)
 			    TRACE_CALL_NONE);
 }
 
+static uint64_t awaited_key(uint64_t source_id, int32_t number)
+{
+	return hash_combine(source_id, (uint32_t)number);
+}
+
+static void awaited_push(struct model *model, struct awaited awaited)
+{
+	array_push(&model->awaited, awaited);
+	++*map_put(&model->awaited_keys, awaited_key(awaited.source_id, awaited.number));
+}
+
+/* The last one takes the place of `index`. */
+static void awaited_remove(struct model *model, size_t index)
+{
+	struct awaited *awaited = &model->awaited.data[index];
+	uint64_t key = awaited_key(awaited->source_id, awaited->number);
+
+	if (!--*map_put(&model->awaited_keys, key))
+		map_remove(&model->awaited_keys, key);
+	*awaited = model->awaited.data[--model->awaited.count];
+}
+
 static void awaited_add(struct model *model, const struct handle_table *source,
 			const struct handle_table *child, int32_t number, uint64_t now_ns)
 {
 	if (model->awaited.count == AWAITED_MAX)
-		model->awaited.data[0] = model->awaited.data[--model->awaited.count];
-	array_push(&model->awaited, (struct awaited){.source_id = source->id,
-						     .child_id = child->id,
-						     .number = number,
-						     .time_ns = now_ns});
+		awaited_remove(model, 0);
+	awaited_push(model, (struct awaited){.source_id = source->id,
+					     .child_id = child->id,
+					     .number = number,
+					     .time_ns = now_ns});
 }
 
 /* The kernel said that it is open; the table thinks that it is not. */
@@ -128,6 +152,9 @@ void fds_correct(struct model *model, struct handle_table *table, const struct e
 void awaited_arrived(struct model *model, const struct handle_table *source,
 		     const struct handle *handle, uint64_t now_ns)
 {
+	/* There may be many, of others. */
+	if (!map_get(&model->awaited_keys, awaited_key(source->id, handle->number)))
+		return;
 	for (size_t i = 0; i < model->awaited.count; i++) {
 		struct awaited awaited = model->awaited.data[i];
 		struct handle_table *table = map_get_pointer(&model->tables, awaited.child_id);
@@ -136,7 +163,7 @@ void awaited_arrived(struct model *model, const struct handle_table *source,
 
 		if (!match && table && awaited.time_ns + awaited_ns > now_ns)
 			continue;
-		model->awaited.data[i--] = model->awaited.data[--model->awaited.count];
+		awaited_remove(model, i--);
 		child = table ? handle_table_get(table, awaited.number) : NULL;
 		if (!match || !child || !child->awaited)
 			continue;
@@ -162,7 +189,7 @@ void awaited_copy(struct model *model, uint64_t from_id, uint64_t to_id, int32_t
 			continue;
 		awaited.child_id = to_id;
 		if (model->awaited.count < AWAITED_MAX)
-			array_push(&model->awaited, awaited);
+			awaited_push(model, awaited);
 		return;
 	}
 }

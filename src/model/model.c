@@ -40,6 +40,7 @@ void model_free(struct model *model)
 	map_fini(&model->by_pid);
 	array_fini(&model->processes);
 	array_fini(&model->awaited);
+	map_fini(&model->awaited_keys);
 	strtab_fini(&model->strings);
 	names_fini(&model->names);
 	free(model);
@@ -356,6 +357,7 @@ size_t model_bytes(const struct model *model)
 	bytes += model->tasks.capacity * sizeof(struct map_entry);
 	bytes += model->tasks.count * sizeof(struct task);
 	bytes += model->awaited.capacity * sizeof(struct awaited);
+	bytes += model->awaited_keys.capacity * sizeof(struct map_entry);
 	bytes += model->processes.capacity * sizeof(void *);
 	map_each (entry, &model->tables)
 		bytes += handle_table_bytes((struct handle_table *)(uintptr_t)entry->value);

@@ -65,6 +65,7 @@ struct model {
 	struct strtab strings; /* types, and paths of programs */
 	struct names names;    /* of handles */
 	ARRAY(struct awaited) awaited;
+	struct map awaited_keys; /* hash of (source, number) -> how many of them */
 	bool forgets_attached;
 	uint32_t ended_kept; /* forked processes that ended and stay */
 	struct forgotten forgotten;

@@ -79,6 +79,19 @@ void report_name_handles(const struct report *report, const struct report_query 
 	map_fini(&named);
 }
 
+void report_keep(struct report *report, int32_t pid)
+{
+	size_t kept = 0;
+
+	array_each (process, &report->processes) {
+		if (process->process->pid == pid)
+			report->processes.data[kept++] = *process;
+		else
+			diff_fini(&process->diff);
+	}
+	report->processes.count = kept;
+}
+
 void report_fini(struct report *report)
 {
 	array_each (process, &report->processes)

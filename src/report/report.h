@@ -84,6 +84,9 @@ void report_name_handles(const struct report *report, const struct report_query 
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);
 
+/* Drops all processes but `pid`. */
+void report_keep(struct report *report, int32_t pid);
+
 /* Frees the diffs and the array, not what is borrowed. */
 void report_fini(struct report *report);
 

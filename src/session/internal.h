@@ -80,6 +80,7 @@ struct session {
 	bool everything;             /* all processes are traced, known or not */
 	char *cgroup;                /* ... of this one; NULL: all */
 	struct procfs_fds newcomers; /* pids that nobody announced; their tables are not known */
+	uint64_t lost_searched;      /* value of `lost` at the last look for processes missed */
 	uint64_t greet_after_ns;     /* not before this time again */
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
@@ -122,6 +123,9 @@ void session_name_received(struct session *session);
 
 /* Of a session over everything: an event came from a process that is not known (whole.c). */
 void session_meet(struct session *session, const struct event_header *event);
+
+/* After a loss: makes known who was not announced and has made no event since. */
+void session_find_missed(struct session *session);
 
 /* Learns the tables of those; not too often, unless `now`. */
 void session_greet(struct session *session, bool now);

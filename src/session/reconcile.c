@@ -13,7 +13,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { ATTEMPTS_MAX = 10, PAUSE_NS = 2000000, DRAIN_STEPS_MAX = 1000, LOOK_PAUSE_NS = 500000000 };
+enum {
+	ATTEMPTS_MAX = 10,
+	PAUSE_NS = 2000000,
+	DRAIN_STEPS_MAX = 1000,
+	LOOK_PAUSE_NS = 500000000,
+	COMPARING_NS_MAX = 1000000000
+};
 
 void session_observation_fini(struct observation *seen)
 {
@@ -137,12 +143,16 @@ static int64_t compare(struct session *session, struct comparison *comparison)
 void session_reconcile_processes(struct session *session, const struct procfs_fds *pids)
 {
 	ARRAY(struct comparison) left = {0};
+	uint64_t until_ns = clock_now_ns() + COMPARING_NS_MAX;
 
 	array_each (pid, &pids->numbers)
 		array_push(&left, (struct comparison){.pid = *pid});
 	for (int i = 0; i < ATTEMPTS_MAX && left.count; i++) {
 		size_t kept = 0;
 
+		/* What two looks did not settle waits for the next comparison. */
+		if (i >= 2 && clock_now_ns() > until_ns)
+			break;
 		if (i)
 			nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
 		array_each (comparison, &left) {
@@ -190,8 +200,10 @@ void session_reconcile(struct session *session)
 {
 	struct procfs_fds pids = {0};
 
-	if (session->everything)
+	if (session->everything) {
+		session_find_missed(session);
 		session_greet(session, true);
+	}
 	map_each (entry, &session->targets)
 		array_push(&pids.numbers, (pid_t)entry->key);
 	session_reconcile_processes(session, &pids);

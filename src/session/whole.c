@@ -59,7 +59,7 @@ static bool is_wanted(const struct session *session, pid_t pid, struct procfs_st
 {
 	return pid != getpid() && !map_get(&session->targets, pid) &&
 	       procfs_status(pid, status, NULL) == 0 && status->tgid == pid &&
-	       !status->kernel_thread && !status->ending;
+	       status->ppid != getpid() && !status->kernel_thread && !status->ending;
 }
 
 /*
@@ -128,6 +128,25 @@ void session_meet(struct session *session, const struct event_header *event)
 	if (session->lost) /* perhaps the event that announced it, and more of it */
 		model_apply(session->model, &actor, &(struct handle_op){.kind = HANDLE_RECONCILE});
 	array_push(&session->newcomers.numbers, event->pid);
+}
+
+void session_find_missed(struct session *session)
+{
+	_cleanup_(procfs_fds_fini) struct procfs_fds pids = {0};
+	struct procfs_status status;
+
+	if (session->lost == session->lost_searched || session->stopped ||
+	    list_processes(session, &pids, NULL) < 0)
+		return;
+	session->lost_searched = session->lost;
+	session_drain(session, clock_now_ns());
+	array_each (pid, &pids.numbers) {
+		struct event_header header = {.pid = *pid, .tid = *pid, .time_ns = clock_now_ns()};
+
+		if (is_wanted(session, *pid, &status) &&
+		    session->ops->attach(session->collector, *pid, NULL, NULL) == 0)
+			session_meet(session, &header);
+	}
 }
 
 void session_greet(struct session *session, bool now)

@@ -426,6 +426,35 @@ def test_again_and_again(lab):
     check(lab.wait(target) == 0, f"the target's status is {target.returncode}")
 
 
+def test_everything(lab):
+    """One session over all processes: those that were there, and those that come."""
+    target = start_leaky(lab)
+    session = Session(lab, target.pid)
+    whole = ["enable", "-a", f"--collector={lab.collector}"]
+    if lab.collector != "bpf":
+        errors = session.call(*whole, status=125).errors
+        check("bpf" in errors, errors)
+        return
+    session.call(*whole)
+    later = start_leaky(lab)
+    time.sleep(0.5)
+    now, more = stop(target), stop(later)
+    listed = {row["pid"]: row for row in json.loads(session.call("0", "0", "--format=json").output)["processes"]}
+    for process, handles in ((target, now), (later, more)):
+        check(listed[process.pid]["open_handles"] == len(handles), lambda: f"{listed[process.pid]}, {len(handles)} open")
+        session.pid = process.pid
+        group = leaks(session.json("diff"), process.pid)
+        check("fun4" in {frame["function"] for frame in group["stack"]}, lambda: harness.show_stack(group["stack"]))
+        known = {handle["handle"] for one in session.json("handles")["processes"] for handle in one["handles"]}
+        check(known == handles, lambda: f"{known ^ handles}")
+    own = traces_of(json.loads(session.call(str(max(more)), str(later.pid), "2", "--format=json").output))
+    check(len(own) == 2 and own[0]["trace"] == "open", lambda: f"{own}")
+    check("leakyhandles" in session.call("processes").output, "the list as text")
+    check("all processes are traced" in session.call(*whole, status=125).errors, "a second one")
+    session.call("disable")
+    check("no session" in session.call("processes", status=125).errors, "after that")
+
+
 def test_large_table(lab):
     """100,000 open descriptors, or as many as are permitted; how long it takes is told, not judged: machines
     differ."""
