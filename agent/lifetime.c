@@ -261,10 +261,12 @@ static void before_execve(struct agent_thread *thread, struct call_frame *frame,
 	uint64_t *envp = execve_environment(frame, number);
 	int folder = number == __NR_execve ? AT_FDCWD : (int)frame->di;
 	uint64_t path = number == __NR_execve ? frame->di : frame->si;
+	bool is_child = thread->vforked || thread->own_pid != agent.pid;
 	uint64_t ours;
 
 	tell_short(thread, ARENA_WILL_EXEC);
-	if (!agent.preload[0] || !agent.arena->follow_children || !environment_suits(folder, path))
+	if (!agent.preload[0] || (is_child && !agent.arena->follow_children) ||
+	    !environment_suits(folder, path))
 		return;
 	ours = environment_with_agent(*envp, &thread->execve_memory, &thread->execve_bytes);
 	if (!ours)

@@ -2,6 +2,7 @@
  * htrace enable: starts a session in the background, and returns when tracing is on, or has failed:
  * the session's process says so through a pipe. What goes wrong until then it tells itself.
  */
+#include "cli/await.h"
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
@@ -19,11 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { WHOLE_TRACES = 64 }; /* so many times more are kept of all processes */
 
 /* A session whose target has ended gives way to one for the pid's next owner. */
-static bool give_way(const char *name)
+bool command_give_way(const char *name)
 {
 	char *words[] = {(char *)HOST_GIVE_WAY, NULL};
 	struct request request = {.words = words, .words_n = 1};
@@ -45,7 +47,7 @@ static int listen_as(const char *name, pid_t pid, struct error *error)
 {
 	int fd = socket_dir_listen(name, error);
 
-	if (fd == -EADDRINUSE && give_way(name))
+	if (fd == -EADDRINUSE && command_give_way(name))
 		fd = socket_dir_listen(name, error);
 	if (fd == -EADDRINUSE && !pid)
 		error_set(
@@ -66,6 +68,9 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	struct session_options session_options = {
 	    .collector = options->collector,
 	    .pid = pid,
+	    .program = options->awaited,
+	    .awaits = options->awaited,
+	    .adopts = options->by_debugger,
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
@@ -77,8 +82,14 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	if (result < 0)
 		return result;
 	output_say_fallback(session_collector(*session), session_fallback_reason(*session));
-	result = options->all ? session_attach_all(*session, error)
-			      : session_attach(*session, pid, error);
+	if (options->awaited)
+		result = await_begin(options, *session, error);
+	else if (options->by_debugger)
+		result = adopt_begin(*session, pid, error);
+	else if (options->all)
+		result = session_attach_all(*session, error);
+	else
+		result = session_attach(*session, pid, error);
 	if (result < 0)
 		session_free(*session);
 	return result;
@@ -124,14 +135,18 @@ static void tell(int pipe_end, uint8_t status)
 static int be_session(const struct options *options, pid_t pid, bool attended, int pipe_end)
 {
 	struct host_options host = {
-	    .pid = pid, .linger_ns = options->linger_ns, .attended = attended};
+	    .pid = pid,
+	    .linger_ns = options->linger_ns,
+	    .awaited = options->awaited,
+	    .attended = attended,
+	};
 	struct session *session;
 	struct error error = {0};
 	char name[16];
 	int result;
 
 	leave_terminal(&pipe_end);
-	snprintf(name, sizeof(name), "%d", pid);
+	snprintf(name, sizeof(name), "%d", pid ?: getpid());
 	host.name = options->all ? SESSION_NAME_ALL : name;
 	host.socket = listen_as(host.name, pid, &error);
 	result = host.socket < 0 ? host.socket : start_session(options, pid, &session, &error);
@@ -203,8 +218,15 @@ int command_enable(const struct options *given, int argc, char **argv)
 		options.traces_max *= WHOLE_TRACES;
 	if (argc == 1)
 		options.traces_max = number;
-	if (options.all && options.pid) {
-		fprintf(stderr, "htrace: -p and -a, --all or --cgroup do not go together\n");
+	if (options.all + !!options.awaited + !!options.pid > 1) {
+		fprintf(stderr,
+			"htrace: -p, --await, and -a, --all or --cgroup do not go together\n");
+		return EXIT_USAGE;
+	}
+	if (options.awaited)
+		return command_await(&options);
+	if (options.format != &report_text) {
+		fprintf(stderr, "htrace: --format is for enable --await only\n");
 		return EXIT_USAGE;
 	}
 	if (!options.all && !options.pid && target_around_us(&options.pid, &error) < 0) {
@@ -216,7 +238,7 @@ int command_enable(const struct options *given, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	status = command_start_session(&options, options.pid, false);
-	if (status == EXIT_SUCCESS)
+	if (status == EXIT_SUCCESS && !options.by_debugger)
 		puts("Handle tracing enabled.\n"
 		     "Handle tracing information snapshot successfully taken.");
 	return status;

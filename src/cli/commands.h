@@ -35,6 +35,8 @@ struct options {
 	uint64_t linger_ns;  /* of a session whose target has ended */
 	bool all;            /* every process, */
 	const char *cgroup;  /* of this cgroup; NULL: of the machine */
+	bool by_debugger;    /* which holds the process, and lets the agent in */
+	const char *awaited; /* path of a program that somebody else will start; NULL: none */
 };
 
 enum verb_bit {
@@ -95,6 +97,8 @@ int command_enable(const struct options *options, int argc, char **argv);
 /* Starts a session on `pid` in a process of its own; what goes wrong is told. `attended`: it ends
  * with the console that is about to come (cli/console.h). Exit status. */
 int command_start_session(const struct options *options, pid_t pid, bool attended);
+/* Ends the session `name` if its target has ended: the name is wanted for another one. */
+bool command_give_way(const char *name);
 int command_status(const struct options *options, int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "cli/await.h"
 #include "cli/options.h"
 #include "cli/signals.h"
 #include "session/socket_dir.h"
@@ -230,6 +231,7 @@ static void step(struct host *host, uint32_t clients)
 		if (result < 0 && result != -EINTR)
 			host->over = true;
 	}
+	await_look(host);
 	look_for_end(host);
 }
 
@@ -237,6 +239,8 @@ static bool is_due_to_end(const struct host *host)
 {
 	uint64_t now_ns = clock_now_ns();
 
+	if (host->options->awaited)
+		return now_ns - host->begun_ns > host->options->linger_ns;
 	if (host->options->attended && !host->holder)
 		return now_ns - host->begun_ns > ATTENDED_NS_MAX;
 	return host->over && now_ns - host->ended_ns > host->options->linger_ns;

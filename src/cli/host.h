@@ -11,11 +11,12 @@
 struct host;
 
 struct host_options {
-	const char *name;   /* of the session, as socket_dir_listen() */
-	int socket;         /* what that returned; taken over */
-	pid_t pid;          /* of the target; 0: all processes */
-	uint64_t linger_ns; /* after its end */
-	bool attended;      /* it ends unless somebody asks for HOST_HOLD soon */
+	const char *name;    /* of the session, as socket_dir_listen() */
+	int socket;          /* what that returned; taken over */
+	pid_t pid;           /* of the target; 0: all processes */
+	uint64_t linger_ns;  /* after its end */
+	const char *awaited; /* path of the program that is yet to come; NULL: `pid` is there */
+	bool attended;       /* it ends unless somebody asks for HOST_HOLD soon */
 };
 
 /* Runs until the session has ended; the socket is gone then, and the session stopped. */

@@ -26,6 +26,8 @@ struct host {
 	uint64_t compared_ns;          /* when the tables were last compared with /proc */
 	bool over;                     /* nothing is left to trace */
 	bool ending;
+	struct host_options arrived; /* once the awaited program has come */
+	char arrived_name[16];
 };
 
 /* Parses and serves one request; the answer's parts are the caller's to free. */

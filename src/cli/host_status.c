@@ -61,7 +61,10 @@ static void add_target(const struct host *host, struct words *line)
 	const struct process *target = target_of(host);
 
 	words_addf(line, "%-7s ", host->options->name);
-	if (!target)
+	if (host->options->awaited) {
+		words_add(line, "waits for ");
+		words_add_target(line, host->options->awaited);
+	} else if (!target)
 		words_add(line, host->options->pid ? "(program not known)" : "all processes");
 	else
 		words_add_target(line, target->exe ? target->exe : "(program not known)");

@@ -103,6 +103,18 @@ static int set_linger(struct options *options, const char *value, struct error *
 	return 0;
 }
 
+static int set_await(struct options *options, const char *value, struct error *error)
+{
+	options->awaited = value;
+	return 0;
+}
+
+static int set_by_debugger(struct options *options, const char *value, struct error *error)
+{
+	options->by_debugger = true;
+	return 0;
+}
+
 static int set_all(struct options *options, const char *value, struct error *error)
 {
 	options->all = true;
@@ -150,7 +162,7 @@ const struct option_row option_rows[] = {
      "how events are collected; auto: bpf where it is permitted, else agent where it works, else "
      "ptrace",
      set_collector},
-    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH | VERB_ASKS,
+    {"--format", "NAME", "text|windbg|json", VERB_RUN | VERB_ATTACH | VERB_ENABLE | VERB_ASKS,
      "how the report is written", set_format},
     {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH | VERB_ASKS | OPTION_OWN,
      "write the report to FILE (if that fails: to the terminal)", set_output},
@@ -164,6 +176,13 @@ const struct option_row option_rows[] = {
      "trace every process of this cgroup and those below it (bpf)", set_cgroup},
     {"--linger", "DURATION", NULL, VERB_ENABLE,
      "keep what was recorded so long after the target has ended (default 10m)", set_linger},
+    {"--await", "PROGRAM", NULL, VERB_ENABLE,
+     "wait for PROGRAM, which a debugger or somebody else starts with the variables that are "
+     "printed",
+     set_await},
+    {"--by-debugger", NULL, NULL, VERB_ENABLE,
+     "print, for the debugger that holds the process, what lets the agent in (its script asks)",
+     set_by_debugger},
     {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "do not follow the processes that the target starts", set_no_children},
     {"--error-exitcode", "N", NULL, VERB_RUN,

@@ -45,6 +45,31 @@ struct spawn {
 	char *const *envp;
 };
 
+/*
+ * How somebody else, a debugger that has stopped a process, lets a collector in there: steps, one
+ * after the other. Memory that is mapped is private, without a file, and lies where it says
+ * (MAP_FIXED_NOREPLACE).
+ */
+enum entry_step_kind { ENTRY_MAP = 1, ENTRY_PROTECT, ENTRY_WRITE, ENTRY_CALL };
+
+struct entry_step {
+	enum entry_step_kind kind;
+	uint64_t at;
+	uint64_t bytes; /* of a call: its one argument; it returns less than 0 where it fails */
+	int protection; /* PROT_*, of mapping and protecting */
+	const uint8_t *data; /* of writing */
+};
+
+struct entry_plan {
+	const struct entry_step *steps;
+	size_t n;
+	uint64_t leave;      /* to be called, without an argument, when tracing has ended */
+	uint64_t syscall_at; /* a `syscall` instruction in the process */
+	/* Of calls: where their stack ends (a multiple of 16), and code of ours that does nothing,
+	 * to return to. General registers are all that they change. */
+	uint64_t stack_end, return_to;
+};
+
 struct collector; /* each implementation has its own */
 
 struct collector_ops {
@@ -80,6 +105,24 @@ struct collector_ops {
 	 */
 	int (*spawn)(struct collector *collector, const struct spawn *spawn, pid_t *pid,
 		     struct error *error);
+
+	/*
+	 * Awaits a program that somebody else starts, a debugger or a script, with *variables in
+	 * its environment: a list of "NAME=value" that ends with NULL, borrowed from the collector;
+	 * where LD_PRELOAD has a value already, it goes behind a colon after ours. The first
+	 * process that comes with them is traced as one of spawn's, from the program that has them
+	 * (a shell, maybe) through every exec. `program` (NULL: unknown): its file, to tell before
+	 * why it cannot be traced so. NULL: this collector cannot.
+	 */
+	int (*await)(struct collector *collector, const char *program,
+		     const char *const **variables, struct error *error);
+
+	/*
+	 * As attach, of a process that a debugger has stopped, and goes on holding until it has
+	 * done what *plan says (borrowed until the next call). NULL: this collector cannot.
+	 */
+	int (*adopt)(struct collector *collector, pid_t pid, const struct event_sink *sink,
+		     struct entry_plan *plan, struct error *error);
 
 	/*
 	 * Hands over what there is, waiting up to timeout_ms for the first event; returns the

@@ -94,7 +94,7 @@ struct arena {
 	uint32_t in_ticks; /* event_header.time_ns is the CPU's time stamp counter */
 	uint64_t mappings; /* the last event_syscall.mappings given out; atomically added to */
 	uint64_t dropped;  /* records of threads that found no slot */
-	char preload[ARENA_PATH_MAX]; /* absolute path of the agent; empty: children get none */
+	char preload[ARENA_PATH_MAX]; /* absolute path of the agent; empty: no program gets it */
 	char variable[128];           /* "HTRACE_AGENT=..." */
 	struct plan plan;
 	struct arena_file files[ARENA_FILES_MAX];

@@ -219,13 +219,41 @@ static void name_inherited(struct session *session, uint64_t time_ns)
 	model_attached(session->model, session->child);
 }
 
+/* Whoever was awaited is the child, and came with handles of whoever started it. */
+static void receive_awaited(struct session *session, const struct event_header *event)
+{
+	struct procfs_status status = {0};
+
+	procfs_status(event->pid, &status, NULL);
+	session->awaits = false;
+	session->child = event->pid;
+	session->child_started = true;
+	model_attach(session->model, event->pid, status.ppid, event->time_ns);
+	session_target_add(session, event->pid, address_space_new())->has_nameless = true;
+}
+
+/* A handle that a process got, and that nobody has looked at yet, stays open over an exec. */
+static struct target *target_replace(struct session *session, pid_t pid)
+{
+	const struct target *old = map_get_pointer(&session->targets, pid);
+	bool has_nameless = old && old->has_nameless;
+	struct target *target = session_target_add(session, pid, address_space_new());
+
+	target->has_nameless = has_nameless;
+	session->has_nameless |= has_nameless;
+	return target;
+}
+
 static void dispatch_exec(struct session *session, const struct event_exec *event)
 {
 	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
 	struct actor actor = actor_of(&event->header);
 	bool first = event->header.pid == session->child && !session->child_started;
+	bool awaited = session->awaits;
 	struct target *target;
 
+	if (awaited)
+		receive_awaited(session, &event->header);
 	if (first) {
 		session->child_started = true;
 		model_attach(session->model, session->child, getpid(), event->header.time_ns);
@@ -234,7 +262,9 @@ static void dispatch_exec(struct session *session, const struct event_exec *even
 	model_exec(session->model, &actor, event->old_tid, of_kind(data, EVENT_DATA_FDS));
 	if (first)
 		name_inherited(session, event->header.time_ns);
-	target = session_target_add(session, event->header.pid, address_space_new());
+	if (awaited)
+		model_attached(session->model, session->child);
+	target = target_replace(session, event->header.pid);
 	target->foreign = event->header.flags & EVENT_EXEC_FOREIGN;
 	session->foreign_processes += target->foreign;
 	session->unseen_processes += !!(event->header.flags & EVENT_EXEC_UNSEEN);
@@ -282,12 +312,24 @@ static void map_other_segments(struct session *session, struct target *target,
 	}
 }
 
+/* What the shell did that became the awaited program is nobody's history. */
+static void look_for_awaited(struct session *session, const struct event_map *event)
+{
+	if (!session->awaited_inode || event->header.pid != session->child ||
+	    event->inode != session->awaited_inode)
+		return;
+	history_clear(session->history);
+	session->awaited_inode = 0;
+}
+
 static void dispatch_map(struct session *session, const struct event_map *event)
 {
 	struct target *target = session_target(session, event->header.pid);
 	uint32_t image = image_table_add(session->images, event);
 
 	address_space_map(target->space, event->start, event->end, image);
+	if (event->header.flags & EVENT_MAP_EXE)
+		look_for_awaited(session, event);
 	if (event->header.flags & EVENT_MAP_EXE)
 		map_other_segments(session, target, event, image);
 	if (event->header.flags & EVENT_MAP_EXE && !target->exe_is_known && image)

@@ -60,6 +60,8 @@ struct session {
 	pid_t child;
 	bool child_started; /* its exec was seen: what it did before was htrace's own code */
 	struct observation inherited; /* what the child got from us */
+	bool awaits;                  /* the first process that comes is the child */
+	uint64_t awaited_inode;       /* of the program that it will become; 0: not known, or has */
 	bool over;                    /* nothing is left to trace */
 	bool stopped;
 	uint64_t lost;

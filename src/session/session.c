@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,27 @@ static int suits(const struct collector_ops *ops, const struct session_options *
 	return ops->suits(options->program, options->pid, error);
 }
 
+static bool is_unfit(const struct collector_ops *ops, const struct session_options *options)
+{
+	return (options->awaits && !ops->await) || (options->adopts && !ops->adopt);
+}
+
+static int create(struct session *session, const struct collector_ops *ops,
+		  const struct session_options *options, struct error *error)
+{
+	if (options->awaits && !ops->await)
+		return error_set(error, -ENOTSUP,
+				 "the collector %s cannot wait for a program that somebody else "
+				 "starts: --collector=agent can",
+				 ops->name);
+	if (options->adopts && !ops->adopt)
+		return error_set(error, -ENOTSUP,
+				 "the collector %s cannot be let in by a debugger: "
+				 "--collector=agent can",
+				 ops->name);
+	return ops->create(&session->collector_options, &session->collector, error);
+}
+
 static int choose_collector(struct session *session, const struct session_options *options,
 			    struct error *error)
 {
@@ -41,12 +63,11 @@ static int choose_collector(struct session *session, const struct session_option
 		const struct collector_ops *ops = collectors[i];
 		int result;
 
-		if (!any && strcmp(wanted, ops->name))
+		if (any ? is_unfit(ops, options) : strcmp(wanted, ops->name))
 			continue;
 		result = any ? suits(ops, options, error) : 0;
 		if (!result)
-			result =
-			    ops->create(&session->collector_options, &session->collector, error);
+			result = create(session, ops, options, error);
 		if (result == 0) {
 			session->ops = ops;
 			return 0;
@@ -218,7 +239,7 @@ void session_raise_descriptor_limit(void)
 	}
 }
 
-int session_attach(struct session *session, pid_t pid, struct error *error)
+static int take_in(struct session *session, pid_t pid, struct entry_plan *plan, struct error *error)
 {
 	struct event_sink sink = {session_receive, session};
 	struct procfs_status status;
@@ -233,7 +254,8 @@ int session_attach(struct session *session, pid_t pid, struct error *error)
 	target->space = address_space_new();
 	map_put_pointer(&session->targets, pid, target);
 	model_attach(session->model, pid, status.ppid, clock_now_ns());
-	result = session->ops->attach(session->collector, pid, &sink, error);
+	result = plan ? session->ops->adopt(session->collector, pid, &sink, plan, error)
+		      : session->ops->attach(session->collector, pid, &sink, error);
 	if (result)
 		return result;
 	session_tell_own_tables(session, pid);
@@ -241,6 +263,16 @@ int session_attach(struct session *session, pid_t pid, struct error *error)
 	model_attached(session->model, pid);
 	session_snapshot(session, NULL);
 	return 0;
+}
+
+int session_attach(struct session *session, pid_t pid, struct error *error)
+{
+	return take_in(session, pid, NULL, error);
+}
+
+int session_adopt(struct session *session, pid_t pid, struct entry_plan *plan, struct error *error)
+{
+	return take_in(session, pid, plan, error);
 }
 
 int session_run(struct session *session, const struct spawn *spawn, struct error *error)
@@ -256,6 +288,23 @@ int session_run(struct session *session, const struct spawn *spawn, struct error
 	if (!result)
 		session_raise_descriptor_limit();
 	return result;
+}
+
+int session_await(struct session *session, const char *program, const char *const **variables,
+		  struct error *error)
+{
+	int result = program ? check_program(program, program, error) : 0;
+	struct stat status;
+
+	if (result)
+		return result;
+	result = session->ops->await(session->collector, program, variables, error);
+	if (result)
+		return result;
+	session_raise_descriptor_limit();
+	session->awaited_inode = program && !stat(program, &status) ? status.st_ino : 0;
+	session->awaits = true;
+	return 0;
 }
 
 /* ---- going on ---- */

@@ -23,6 +23,8 @@ struct session_options {
 	const char *collector; /* "auto", or the name of one */
 	const char *program;   /* that will be started, for "auto"; NULL: none */
 	pid_t pid;             /* that will be attached to, likewise; 0: none */
+	bool awaits;           /* session_await() will be called: a collector that can */
+	bool adopts;           /* session_adopt() likewise */
 	bool follow_children;
 	uint32_t traces_max; /* kept in the history */
 	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
@@ -49,6 +51,10 @@ const char *session_complaint(const struct session *session);
  * -ESRCH, -EPERM, -EINVAL (kernel thread), -ENOEXEC (not x86-64), ... */
 int session_attach(struct session *session, pid_t pid, struct error *error);
 
+/* The same for a process that a debugger holds, by the agent: what the debugger has to do there
+ * before it lets the process go on is borrowed until the next call. */
+int session_adopt(struct session *session, pid_t pid, struct entry_plan *plan, struct error *error);
+
 /*
  * Traces every process of the machine but this one, or of one cgroup, and those that come later
  * (session_options.everything). The tables of those that exist are known and the first snapshot
@@ -60,6 +66,15 @@ int session_attach_all(struct session *session, struct error *error);
 int session_run(struct session *session, const struct spawn *spawn, struct error *error);
 
 /*
+ * Awaits a program that somebody else starts with `variables` in its environment
+ * (collector_ops.await): the first process that comes with them is the target, the session's
+ * "child" from then on. `program`: its path, NULL where that is not known. Until it comes there is
+ * nothing to report, and session_step() returns 0.
+ */
+int session_await(struct session *session, const char *program, const char *const **variables,
+		  struct error *error);
+
+/*
  * Handles what there is, waiting up to timeout_ms for it. Returns like collector_ops.poll: number
  * of events, 0, -EINTR, or -ECHILD when nothing is left to trace.
  */
@@ -67,7 +82,7 @@ int session_step(struct session *session, int timeout_ms, struct error *error);
 
 /* The wait(2) status of the program that session_run() started, once it has ended. */
 bool session_child_ended(const struct session *session, int *wait_status);
-pid_t session_child(const struct session *session); /* 0: none */
+pid_t session_child(const struct session *session); /* 0: none, or none yet (session_await) */
 
 /* Whether targets stand still while this process is stopped. */
 bool session_holds_targets(const struct session *session);

@@ -364,3 +364,20 @@ void socket_dir_remove(const char *name)
 	if (fd == -ECONNREFUSED || peer.pid == getpid())
 		remove_dead(&folder, name, NULL);
 }
+
+int socket_dir_rename(const char *name, const char *other)
+{
+	_cleanup_(folder) struct folder folder = {.fd = -1};
+	struct sockaddr_un from, to;
+	int result = name_check(name, NULL) ?: name_check(other, NULL);
+
+	if (!result)
+		result = folder_open(false, &folder, NULL) ?: folder_lock(&folder, NULL);
+	if (!result)
+		result = is_alive(&folder, other, NULL);
+	if (result)
+		return result > 0 ? -EADDRINUSE : result;
+	from = address_of(&folder, name);
+	to = address_of(&folder, other);
+	return rename(from.sun_path, to.sun_path) ? -errno : 0;
+}

@@ -37,6 +37,9 @@ struct session_names {
 int socket_dir_list(struct session_names *out, struct error *error);
 void session_names_fini(struct session_names *names);
 
+/* From now on the session that listens as `name` goes by another one. -EADDRINUSE: that lives. */
+int socket_dir_rename(const char *name, const char *other);
+
 /* A session that ends takes its socket away. One that another session listens on by now stays. */
 void socket_dir_remove(const char *name);
 

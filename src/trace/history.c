@@ -52,6 +52,13 @@ struct model_observer history_observer(struct history *history)
 	return (struct model_observer){.trace = history_add, .context = history};
 }
 
+void history_clear(struct history *history)
+{
+	history->traces.count = 0;
+	history->oldest = 0;
+	history->total = 0;
+}
+
 uint32_t history_count(const struct history *history)
 {
 	return history->traces.count;

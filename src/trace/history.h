@@ -12,6 +12,9 @@ void history_free(struct history *history);
 /* To be given to model_new(): adds to this history. */
 struct model_observer history_observer(struct history *history);
 
+/* As if nothing had happened until now. */
+void history_clear(struct history *history);
+
 /* How many are kept, and how many there were in all. */
 uint32_t history_count(const struct history *history);
 uint64_t history_total(const struct history *history);

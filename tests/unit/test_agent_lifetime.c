@@ -215,6 +215,40 @@ static void test_unknown_stack(void **state)
 	fixture_free(fixture);
 }
 
+/* The first that comes is the target at once; who comes next is a stranger, as ever. */
+static void test_awaited(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+	struct producer target = slot_of(fixture, 'b'), other;
+
+	(void)state;
+	fixture->lifetimes.awaits = true;
+	tell_fds(&target);
+	tell_exec(&target);
+	tell_call(&target, 1);
+	expect(fixture, "data(b) exec(b 0) call(b 1) ");
+	assert_false(fixture->lifetimes.awaits);
+	other = slot_of(fixture, 'c');
+	tell_call(&other, 2);
+	expect(fixture, "");
+	expect_later(fixture, "call(c 2) ", 90);
+	fixture_free(fixture);
+}
+
+/* There is something to wait for, though no process is known. */
+static void test_awaiting(void **state)
+{
+	struct fixture *fixture = fixture_new(true);
+
+	(void)state;
+	end(fixture, 'a');
+	expect_later(fixture, "exit(a) ", 0);
+	assert_false(lifetimes_go_on(&fixture->lifetimes));
+	fixture->lifetimes.awaits = true;
+	assert_true(lifetimes_go_on(&fixture->lifetimes));
+	fixture_free(fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +257,7 @@ int main(void)
 	    cmocka_unit_test(test_no_children),   cmocka_unit_test(test_exit),
 	    cmocka_unit_test(test_gone_before),   cmocka_unit_test(test_ends_in_order),
 	    cmocka_unit_test(test_number_reused), cmocka_unit_test(test_unknown_stack),
+	    cmocka_unit_test(test_awaited),       cmocka_unit_test(test_awaiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

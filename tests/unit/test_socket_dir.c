@@ -44,6 +44,40 @@ static void leave_behind(const char *name)
 	assert_true(socket_exists(name));
 }
 
+static bool is_listened_to(const char *name)
+{
+	int fd = socket_dir_connect(name, NULL);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* A session that goes by another name; what a dead one has left there is replaced. */
+static void test_rename(void **state)
+{
+	int fd, other;
+
+	(void)state;
+	assert_int_equal(socket_dir_rename("100", "200"), -ENOENT);
+	leave_behind("200");
+	fd = socket_dir_listen("100", NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(socket_dir_rename("100", "../200"), -EINVAL);
+	assert_int_equal(socket_dir_rename("100", "200"), 0);
+	assert_false(socket_exists("100"));
+	assert_true(is_listened_to("200"));
+	other = socket_dir_listen("100", NULL);
+	assert_true(other >= 0);
+	assert_int_equal(socket_dir_rename("100", "200"), -EADDRINUSE);
+	assert_true(is_listened_to("100"));
+	assert_true(is_listened_to("200"));
+	socket_dir_remove("200");
+	assert_false(socket_exists("200"));
+	close(fd);
+	close(other);
+}
+
 static void test_life(void **state)
 {
 	struct error error = {0};
@@ -446,7 +480,8 @@ int main(void)
 	    in_folder(test_names),          in_folder(test_no_socket),
 	    in_folder(test_folder_refused), in_folder(test_other_owner),
 	    in_folder(test_other_listener), cmocka_unit_test(test_where),
-	    in_folder(test_long_path),      in_folder(test_race),
+	    in_folder(test_long_path),      in_folder(test_rename),
+	    in_folder(test_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

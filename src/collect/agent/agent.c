@@ -38,6 +38,9 @@ struct collector {
 	struct lifetimes lifetimes;
 	struct known_stacks known_stacks;
 	ARRAY(struct injected) injected; /* processes that the agent has to leave again */
+	/* For a program that somebody else starts; the first is owned. */
+	const char *variables[3];
+	struct agent_plan plan; /* of a process that a debugger holds */
 	uint64_t lost_told;
 	bool busy; /* the last look found events, and took all */
 };
@@ -122,6 +125,22 @@ static int agent_attach(struct collector *collector, pid_t pid, const struct eve
 	return maps_hand_over(pid, sink, error);
 }
 
+static int agent_adopt(struct collector *collector, pid_t pid, const struct event_sink *sink,
+		       struct entry_plan *plan, struct error *error)
+{
+	struct agent_plan *own = &collector->plan;
+	int result;
+
+	agent_plan_fini(own);
+	result = agent_plan_make(pid, collector->memory.preload, variable_of(&collector->memory),
+				 own, error);
+	if (result)
+		return result;
+	lifetimes_add(&collector->lifetimes, pid)->drop = LIFETIMES_DROP_START;
+	*plan = own->told;
+	return maps_hand_over(pid, sink, error);
+}
+
 /* ---- a program that we start ---- */
 
 struct start {
@@ -188,6 +207,31 @@ static int agent_spawn(struct collector *collector, const struct spawn *spawn, p
 	else
 		lifetimes_expect_exec(&collector->lifetimes, *pid);
 	return result;
+}
+
+/* ---- a program that somebody else starts ---- */
+
+static int agent_await(struct collector *collector, const char *program,
+		       const char *const **variables, struct error *error)
+{
+	enum program_way way = PROGRAM_PRELOAD;
+	int result = program ? program_file_way(program, false, &way, error) : 0;
+
+	if (result)
+		return result;
+	if (way == PROGRAM_INJECT)
+		return error_set(
+		    error, -ENOTSUP,
+		    "%s is statically linked: the agent cannot be loaded with it, only "
+		    "put into it once it runs",
+		    program);
+	if (!collector->variables[0]) {
+		collector->variables[0] = xasprintf("LD_PRELOAD=%s", collector->memory.preload);
+		collector->variables[1] = collector->memory.variable;
+	}
+	collector->lifetimes.awaits = true;
+	*variables = collector->variables;
+	return 0;
 }
 
 static bool agent_child_ended(const struct collector *collector, int *wait_status)
@@ -328,6 +372,7 @@ static void agent_detach(struct collector *collector)
 	array_each (injected, &collector->injected)
 		agent_withdraw(injected, NULL);
 	collector->injected.count = 0;
+	collector->lifetimes.awaits = false;
 }
 
 static void agent_stats(const struct collector *collector, struct collector_stats *out)
@@ -346,6 +391,8 @@ static void agent_destroy(struct collector *collector)
 	rings_fini(&collector->rings);
 	known_stacks_fini(&collector->known_stacks);
 	agent_arena_fini(&collector->memory);
+	free((char *)collector->variables[0]);
+	agent_plan_fini(&collector->plan);
 	free(collector);
 }
 
@@ -355,6 +402,8 @@ const struct collector_ops collector_agent = {
     .create = agent_create,
     .attach = agent_attach,
     .spawn = agent_spawn,
+    .await = agent_await,
+    .adopt = agent_adopt,
     .poll = agent_poll,
     .learn_stack = agent_learn_stack,
     .known_stacks = agent_known_stacks,

@@ -133,8 +133,7 @@ static int fill(struct agent_arena *memory, const struct collector_options *opti
 	arena->in_ticks = ticks_are_steady();
 	arena->follow_children = options->follow_children;
 	arena->stack_bytes_max = options->stack_bytes_max;
-	if (options->follow_children)
-		strcpy(arena->preload, memory->preload);
+	strcpy(arena->preload, memory->preload);
 	strcpy(arena->variable, memory->variable);
 	arena->plan = *options->plan;
 	sites_publish_own(arena, options->plan);

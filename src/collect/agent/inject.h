@@ -6,7 +6,9 @@
 #ifndef HTRACE_COLLECT_AGENT_INJECT_H
 #define HTRACE_COLLECT_AGENT_INJECT_H
 
+#include "base/array.h"
 #include "base/error.h"
+#include "collect/collector.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,6 +40,20 @@ int agent_withdraw(struct injected *injected, struct error *error);
  */
 int agent_inject_stopped(pid_t pid, const char *agent_path, const char *variable,
 			 struct injected *out, struct error *error);
+
+/* What a debugger has to do to let the agent in (collector_ops.adopt). */
+struct agent_image;
+struct agent_plan {
+	struct agent_image *image;
+	uint8_t head[4096];
+	ARRAY(struct entry_step) steps; /* point into this, and to `variable` */
+	struct entry_plan told;
+};
+
+/* For a process that stands still. agent_plan_fini() frees. */
+int agent_plan_make(pid_t pid, const char *agent_path, const char *variable, struct agent_plan *out,
+		    struct error *error);
+void agent_plan_fini(struct agent_plan *plan);
 
 struct agent_start;
 

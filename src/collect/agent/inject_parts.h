@@ -175,6 +175,9 @@ struct visit {
 	struct error *error;
 };
 
+/* The page before the image, by which it is found again. */
+void visit_head_fill(const struct agent_image *image, uint8_t page[static INJECT_PAGE]);
+
 /* All threads of the target stand still (NULL: there is only one). */
 int visit_make(struct visit *visit, const struct stopped_threads *threads);
 

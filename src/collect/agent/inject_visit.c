@@ -123,16 +123,23 @@ static int reserve(struct remote_call *call, const struct areas *areas, uint64_t
 	return result;
 }
 
-static int write_image(struct visit *visit, uint64_t at)
+void visit_head_fill(const struct agent_image *image, uint8_t page[static INJECT_PAGE])
 {
-	uint8_t page[INJECT_PAGE] = {0};
 	struct head *head = (struct head *)page;
 
-	agent_image_relocate(&visit->image, at + INJECT_PAGE);
+	memset(page, 0, INJECT_PAGE);
 	memcpy(head->magic, head_magic, sizeof(head_magic));
-	memcpy(head->identity, visit->image.identity, sizeof(head->identity));
-	head->bytes = visit->image.size;
+	memcpy(head->identity, image->identity, sizeof(head->identity));
+	head->bytes = image->size;
 	memcpy(head->code, remote_code(), remote_code_bytes());
+}
+
+static int write_image(struct visit *visit, uint64_t at)
+{
+	uint8_t page[INJECT_PAGE] __attribute__((aligned(8)));
+
+	agent_image_relocate(&visit->image, at + INJECT_PAGE);
+	visit_head_fill(&visit->image, page);
 	if (remote_write(visit->tid, at + INJECT_PAGE, visit->image.bytes, visit->image.size) !=
 		visit->image.size ||
 	    remote_write(visit->tid, at, page, sizeof(page)) != sizeof(page))

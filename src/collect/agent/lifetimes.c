@@ -87,7 +87,7 @@ void lifetimes_complain(struct lifetimes *lifetimes, pid_t pid, const char *why)
 
 bool lifetimes_go_on(const struct lifetimes *lifetimes)
 {
-	return lifetimes->processes.count || lifetimes->strangers.count;
+	return lifetimes->awaits || lifetimes->processes.count || lifetimes->strangers.count;
 }
 
 /* ---- records ---- */

@@ -55,6 +55,7 @@ struct lifetimes {
 	const struct plan *plan;
 	const char *agent_path;
 	bool follow_children;
+	bool awaits;          /* the first process that tells is the target */
 	struct map processes; /* pid -> struct traced_process */
 	ARRAY(struct stranger) strangers;
 	ARRAY(struct pollfd) pidfds; /* of those that live, made anew by lifetimes_look() */

@@ -18,6 +18,11 @@ bool lifetimes_may_read(void *context, int32_t pid)
 
 	if (lifetimes_find(lifetimes, pid))
 		return true;
+	if (lifetimes->awaits && pid != getpid()) {
+		lifetimes->awaits = false;
+		lifetimes_add(lifetimes, pid);
+		return true;
+	}
 	array_each (stranger, &lifetimes->strangers)
 		if (stranger->pid == pid)
 			return false;
