@@ -1,133 +1,18 @@
 """Sessions: enable, snapshot, diff, show, handles, status, disable, on programs that run on meanwhile."""
-import fcntl
 import json
 import os
-import pty
 import re
 import resource
-import select
-import shutil
 import signal
-import struct
 import subprocess
-import termios
 import time
 
 import harness
 from harness import check
+from sessions import (Console, Session, alive, check_opened, leaks, numbers, since, start_leaky, stop, work)
 
 PARALLEL = 100
 ROUNDS = 100
-
-
-class Session:
-    """Commands about one target, in a folder of sessions that no other test uses."""
-
-    def __init__(self, lab, pid):
-        self.lab, self.pid = lab, pid
-        self.env = {"HTRACE_SOCKET_DIR": os.path.join(lab.work, f"sessions-{pid}")}
-        self.session_pid = None
-
-    def call(self, *words, status=0, env=None, seconds=30):
-        result = self.lab.call([self.lab.htrace, *words], seconds, {**self.env, **(env or {})})
-        check(status is None or result.status == status,
-              lambda: f"htrace {' '.join(words)}: status {result.status} instead of {status}\n"
-              f"{result.output[-1500:]}\n{result.errors[-1500:]}")
-        return result
-
-    def ask(self, verb, *words, **options):
-        return self.call(verb, "-p", str(self.pid), *words, **options)
-
-    def json(self, verb, *words):
-        return json.loads(self.ask(verb, "--format=json", *words).output)
-
-    def enable(self, *words):
-        result = self.call("enable", f"--collector={self.lab.collector}", "-p", str(self.pid), *words)
-        check(result.output.startswith("Handle tracing enabled.\n"), result.output)
-        self.session_pid = self.status()["session_pid"]
-        return result
-
-    def status(self):
-        sessions = self.json("status")["sessions"]
-        check(len(sessions) == 1, lambda: f"{len(sessions)} sessions")
-        return sessions[0]
-
-    def disable(self):
-        result = self.ask("disable")
-        check(result.output == "Handle tracing disabled.\n", result.output)
-        harness.wait_for("the session to end", lambda: not alive(self.session_pid))
-
-
-def alive(pid):
-    state = harness.proc_status(pid, "State")
-    return state is not None and state[0] not in "ZX"
-
-
-def start_leaky(lab, rounds="1000000", pause_ms="5"):
-    program = lab.workload("leakyhandles")
-    target = lab.start([program, rounds, pause_ms], stdout=subprocess.DEVNULL)
-    harness.wait_for("the target to open handles", lambda: len(harness.proc_fds(target.pid)) > 4)
-    return target
-
-
-def identity(pid, number, link):
-    """What a number stands for: fun3's, which it closes soon, and fun4's are told apart."""
-    try:
-        with open(f"/proc/{pid}/fdinfo/{number}") as info:
-            return (link, re.search(r"eventfd-id:\s*(\d+)", info.read()).group(1))
-    except (OSError, AttributeError):
-        return (link, None)
-
-
-def program_counter(pid):
-    """Where it waits in the kernel, or has been stopped; None: it runs, or may not be looked at."""
-    try:
-        with open(f"/proc/{pid}/syscall") as file:
-            return int(file.read().split()[-1], 16)
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def stop(target):
-    """Stands still in its sleep, so that what is open can be compared: {number: what it stands for}."""
-    asleep = harness.wait_for("the target to sleep", lambda: harness.proc_status(target.pid, "State")[0] == "S" and
-                              program_counter(target.pid))
-
-    def look():
-        target.send_signal(signal.SIGSTOP)
-        fds = harness.proc_fds(target.pid)
-        time.sleep(0.1)  # a tracer's own stops are short
-        # The call is made again when it goes on: two bytes before.
-        if harness.proc_status(target.pid, "State")[0] in "Tt" and fds == harness.proc_fds(target.pid) and \
-                (program_counter(target.pid) or 0) in (asleep, asleep - 2):
-            return fds
-        target.send_signal(signal.SIGCONT)
-        return None
-
-    fds = harness.wait_for("the target to stop", look)
-    return {number: identity(target.pid, number, link) for number, link in fds.items()}
-
-
-def since(now, before):
-    """The numbers of what is open now and was not before."""
-    return {number for number, what in now.items() if before.get(number) != what}
-
-
-def check_opened(got, now, before, what):
-    """The handles of a diff are those opened since."""
-    wanted = since(now, before)
-    check(got == wanted, lambda: f"{what}: {sorted(got - wanted)} too many, {sorted(wanted - got)} missing")
-
-
-def leaks(report, pid):
-    process = next(one for one in report["processes"] if one["pid"] == pid)
-    groups = process["groups"]
-    check(len(groups) == 1, lambda: f"{len(groups)} groups")
-    return groups[0]
-
-
-def numbers(group):
-    return {handle["handle"] for handle in group["handles"]}
 
 
 def test_four_steps(lab):
@@ -135,11 +20,11 @@ def test_four_steps(lab):
     target = start_leaky(lab)
     session = Session(lab, target.pid)
     session.enable()
-    time.sleep(0.3)
+    work(target)
     before = stop(target)
     check(session.ask("snapshot").output == "Handle tracing information snapshot successfully taken.\n", "")
     target.send_signal(signal.SIGCONT)
-    time.sleep(0.5)
+    work(target)
     now = stop(target)
     group = leaks(session.json("diff"), target.pid)
     check_opened(numbers(group), now, before, "diff")
@@ -155,152 +40,6 @@ def test_four_steps(lab):
     check(shown and int(shown.group(1), 16) == len(group["handles"]), windbg[-400:])
     session.disable()
     check(set(harness.proc_fds(target.pid)) == set(now), "disable has changed what is open")
-
-
-class Console:
-    """htrace attach on a terminal of its own."""
-
-    def __init__(self, lab, pid, env):
-        self.text, (self.master, slave) = "", pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-        self.process = lab.start([lab.htrace, "attach", f"--collector={lab.collector}", "-p", str(pid)],
-                                 {**env, "TERM": "dumb"}, stdin=slave, stdout=slave, stderr=slave,
-                                 start_new_session=True)
-        os.close(slave)
-        self.expect(f"({pid})> ")
-
-    def expect(self, words, seconds=20):
-        """All that was printed up to `words`."""
-        end = time.monotonic() + seconds
-        while words not in self.text:
-            ready = select.select([self.master], [], [], max(0, end - time.monotonic()))[0]
-            check(ready, lambda: f"no {words!r} within {seconds} s, but:\n{self.text}")
-            try:
-                self.text += os.read(self.master, 65536).decode(errors="replace").replace("\r", "")
-            except OSError:  # the other end is closed
-                check(words in self.text, lambda: f"no {words!r} before the end, but:\n{self.text}")
-        before, _, self.text = self.text.partition(words)
-        return before
-
-    def type(self, line):
-        os.write(self.master, line.encode() + b"\n")
-        return self.expect("> ")
-
-
-def test_console(lab):
-    """The four steps at the prompt: what a shell would have said."""
-    target = start_leaky(lab)
-    session = Session(lab, target.pid)
-    console = Console(lab, target.pid, session.env)
-    before = stop(target)
-    check("snapshot successfully taken" in console.type("!htrace -snapshot"), "snapshot")
-    target.send_signal(signal.SIGCONT)
-    time.sleep(0.4)
-    now = stop(target)
-    beside = numbers(leaks(session.json("diff"), target.pid))
-    check_opened(beside, now, before, "the shell beside it")
-    text = console.type("!htrace -diff")
-    check(f"{len(beside)} eventfd" in text and "fun4" in text and "fun3" not in text, text)
-    windbg = console.type("diff --format=windbg")
-    shown = re.search(r"^Displayed 0x([0-9a-f]+) stack", windbg, re.M)
-    check(shown and int(shown.group(1), 16) == len(beside), windbg[-400:])
-    check("OPEN" in console.type(f"!htrace 0x{max(now):x}"), "one handle")
-    session.session_pid = session.status()["session_pid"]
-    target.send_signal(signal.SIGCONT)
-    os.write(console.master, b"quit\n")
-    check(lab.wait(console.process, 20) == 0, f"status {console.process.returncode}")
-    harness.wait_for("the session to end with its console", lambda: not alive(session.session_pid))
-    check(alive(target.pid), "the target runs on")
-
-
-class Tmux:
-    """A window of 80 columns on a server of its own."""
-
-    def __init__(self, lab, command, env):
-        if not shutil.which("tmux"):
-            raise harness.Skipped("tmux is not installed")
-        self.lab, self.env = lab, {**env, "TMUX_TMPDIR": lab.work, "TERM": "xterm", "SHELL": "/bin/sh"}
-        self.call("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "200", command)
-
-    def call(self, *words):
-        return self.lab.call(["tmux", "-L", "htrace", *words], 20, self.env).output
-
-    def expect(self, condition, what):
-        """The screen, once it is as it should be."""
-        screens = []
-
-        def look():
-            screens.append(self.call("capture-pane", "-p").rstrip())
-            return condition(screens[-1])
-        try:
-            harness.wait_for(what, look)
-        except harness.Failed as why:
-            raise harness.Failed(f"{why}:\n{screens[-1]}") from None
-        return screens[-1]
-
-    def type(self, line):
-        """What is printed between the line and the next prompt."""
-        self.call("clear-history")
-        self.call("send-keys", "C-l")
-        self.call("send-keys", "-l", line)
-        self.call("send-keys", "Enter")
-        return self.expect(lambda screen: line in screen and screen.endswith(">") and
-                           screen.count(")>") > 1, f"the answer to {line!r}").rsplit(line, 1)[1]
-
-    def close(self):
-        self.call("kill-server")
-
-
-def test_console_in_tmux(lab):
-    """The four steps on a screen of 80 columns: the same handles, and no line is longer."""
-    target = start_leaky(lab)
-    session = Session(lab, target.pid)
-    tmux = Tmux(lab, f"{lab.htrace} attach --collector={lab.collector} -p {target.pid}; sleep 60", session.env)
-    try:
-        tmux.expect(lambda screen: screen.endswith(f"({target.pid})>"), "the prompt")
-        before = stop(target)
-        check("snapshot successfully taken" in tmux.type("!htrace -snapshot"), "snapshot")
-        target.send_signal(signal.SIGCONT)
-        time.sleep(0.4)
-        now = stop(target)
-        beside = numbers(leaks(session.json("diff"), target.pid))
-        check_opened(beside, now, before, "the shell beside it")
-        text = tmux.type("!htrace -diff")
-        check(f"{len(beside)} eventfd" in text and "fun4" in text and "fun3" not in text, text)
-        check(all(len(line) <= 80 for line in text.splitlines()), text)
-        check("OPEN" in tmux.type(f"show {max(now)} 1"), "show")
-        session.session_pid = session.status()["session_pid"]
-        tmux.call("send-keys", "quit", "Enter")
-        harness.wait_for("the session to end with its console", lambda: not alive(session.session_pid))
-    finally:
-        tmux.close()
-    target.send_signal(signal.SIGCONT)
-    check(alive(target.pid), "the target runs on")
-
-
-def test_console_killed(lab):
-    """The session ends with it; the target runs on."""
-    target = start_leaky(lab)
-    session = Session(lab, target.pid)
-    console = Console(lab, target.pid, session.env)
-    session.session_pid = session.status()["session_pid"]
-    console.process.kill()
-    harness.wait_for("the session to end", lambda: not alive(session.session_pid))
-    before = len(harness.proc_fds(target.pid))
-    harness.wait_for("the target to go on", lambda: len(harness.proc_fds(target.pid)) > before + 5)
-
-
-def test_target_ends_at_the_console(lab):
-    target = start_leaky(lab)
-    session = Session(lab, target.pid)
-    console = Console(lab, target.pid, session.env)
-    target.kill()
-    target.wait()
-    console.expect(f"process {target.pid} was killed by signal 9 (SIGKILL)")
-    console.expect(f"({target.pid})> ")
-    check("fun4" in console.type("diff"), "what was recorded")
-    os.write(console.master, b"quit\n")
-    check(lab.wait(console.process, 20) == 0, f"status {console.process.returncode}")
 
 
 def test_other_users(lab):
@@ -336,7 +75,7 @@ def test_named_snapshots(lab):
         sets.append(stop(target))
         session.ask("snapshot", name)
         target.send_signal(signal.SIGCONT)
-        time.sleep(0.3)
+        work(target)
     now = stop(target)
     still = {number: what for number, what in sets[1].items() if now.get(number) == what}
     for names, then, before in ((["first"], now, sets[0]), (["second"], now, sets[1]), ([], now, sets[1]),
@@ -355,7 +94,7 @@ def test_debuggers_spelling(lab):
     session.call("-enable", f"--collector={lab.collector}", "4096", env=here)
     check(session.status()["traces_max"] == 4096, "the number of traces")
     session.call("-snapshot", env=here)
-    time.sleep(0.2)
+    work(target)
     check("fun4" in session.call("-diff", env=here).output, "-diff")
     check("fun4" in session.call("-diff").output, "the only session there is")
     number = max(harness.proc_fds(target.pid))
@@ -375,7 +114,7 @@ def test_show(lab):
     target = start_leaky(lab)
     session = Session(lab, target.pid)
     session.enable()
-    time.sleep(0.4)
+    work(target, 40)
     now = stop(target)
     traces = traces_of(session.json("show"))
     check(len(traces) > 20, f"{len(traces)} traces")
@@ -400,7 +139,7 @@ def test_handles(lab):
     target = start_leaky(lab)
     session = Session(lab, target.pid)
     session.enable()
-    time.sleep(0.2)
+    work(target)
     now = stop(target)
     answer = session.json("handles")
     listed = [handle["handle"] for process in answer["processes"] for handle in process["handles"]]
@@ -460,13 +199,12 @@ def test_session_killed(lab):
         session.enable()
         os.kill(session.session_pid, signal.SIGKILL)
         harness.wait_for("the session to die", lambda: not alive(session.session_pid))
-        before = len(harness.proc_fds(target.pid))
-        harness.wait_for("the target to go on", lambda: len(harness.proc_fds(target.pid)) > before + 5)
+        work(target)
         errors = session.ask("diff", status=125).errors
         check("ended" in errors and f"htrace enable -p {target.pid}" in errors, errors)
         check("session" in session.ask("diff", status=125).errors, "and after that")
     session.enable()
-    time.sleep(0.2)
+    work(target)
     check("fun4" in session.ask("diff").output, "a new session")
     session.disable()
 
@@ -476,7 +214,7 @@ def test_target_killed(lab):
     target = start_leaky(lab)
     session = Session(lab, target.pid)
     session.enable("--linger=3s")
-    time.sleep(0.2)
+    work(target)
     opened = len(stop(target))
     target.kill()
     target.wait()
@@ -514,7 +252,7 @@ def test_many_clients(lab):
     target = start_leaky(lab)
     session = Session(lab, target.pid)
     session.enable()
-    time.sleep(0.3)
+    work(target)
     stop(target)
     asked = []
     for index in range(PARALLEL):
@@ -563,7 +301,7 @@ def test_everything(lab):
         return
     session.call(*whole)
     later = start_leaky(lab)
-    time.sleep(0.5)
+    work(later)
     now, more = stop(target), stop(later)
     listed = {row["pid"]: row for row in json.loads(session.call("0", "0", "--format=json").output)["processes"]}
     for process, handles in ((target, now), (later, more)):
