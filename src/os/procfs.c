@@ -195,19 +195,24 @@ int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX])
 	return length;
 }
 
+/* Without stdio: an attach reads as many as the target has descriptors. */
 int procfs_fd_flags(pid_t pid, int32_t fd, uint32_t *flags)
 {
-	char name[32], line[256];
-	_cleanup_(fclose) FILE *file = NULL;
+	char path[64], text[256];
+	_cleanup_(close_fd) int file = -1;
+	const char *line;
+	ssize_t bytes;
 
-	snprintf(name, sizeof(name), "fdinfo/%d", fd);
-	file = open_file(pid, name);
-	if (!file)
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
 		return -errno;
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "flags: %o", flags) == 1)
-			return 0;
-	return -EPROTO;
+	bytes = read(file, text, sizeof(text) - 1);
+	if (bytes < 0)
+		return -errno;
+	text[bytes] = '\0';
+	line = strstr(text, "flags:"); /* the second of its lines */
+	return line && sscanf(line, "flags: %o", flags) == 1 ? 0 : -EPROTO;
 }
 
 const char *procfs_link_type(const char *link)
