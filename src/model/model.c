@@ -74,7 +74,7 @@ void handle_shut(struct model *model, struct handle_table *table, struct handle 
 	*handle_past(handle) = (struct handle_past){.closed = *moment, .opened = handle->opened};
 	handle->closed_by = cause;
 	if (table->owner)
-		place_close(table->owner, handle);
+		place_close(table->owner, handle, moment);
 	if (model->observer.trace)
 		model->observer.trace(model->observer.context, &trace);
 }
@@ -366,6 +366,8 @@ size_t model_bytes(const struct model *model)
 
 		bytes += sizeof(*record);
 		bytes += record->public.places.capacity * sizeof(struct place);
+		array_each (place, &record->public.places)
+			bytes += place->ends ? sizeof(*place->ends) : 0;
 		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);
 		bytes += record->bad_index.capacity * sizeof(struct map_entry);

@@ -97,7 +97,9 @@ struct handle_table *table_copy(struct model *model, struct handle_table *source
 
 /* place.c: who counts what */
 void place_open(struct process_record *record, struct handle *handle);
-void place_close(struct process_record *record, struct handle *handle);
+/* `closed`: what closed it; NULL: it goes to another process's count. */
+void place_close(struct process_record *record, struct handle *handle,
+		 const struct handle_moment *closed);
 void place_retype(struct process_record *record, struct handle *handle, const char *type);
 
 /* close.c */

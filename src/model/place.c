@@ -1,6 +1,7 @@
 /* Owns the counts of a process by opening place. */
 #include "model/model_private.h"
 
+#include "base/alloc.h"
 #include "base/hash.h"
 
 static uint64_t place_hash(const char *type, uint32_t stack_id, enum handle_origin origin)
@@ -49,11 +50,22 @@ void place_open(struct process_record *record, struct handle *handle)
 		place->last_ns = handle->opened.time_ns;
 }
 
-void place_close(struct process_record *record, struct handle *handle)
+void place_close(struct process_record *record, struct handle *handle,
+		 const struct handle_moment *closed)
 {
-	if (handle->place != PLACE_NONE && handle->place < record->public.places.count)
-		record->public.places.data[handle->place].closed++;
+	struct place *place = handle->place < record->public.places.count
+				  ? &record->public.places.data[handle->place]
+				  : NULL;
+
 	handle->place = PLACE_NONE;
+	if (!place)
+		return;
+	place->closed++;
+	if (!closed)
+		return;
+	if (!place->ends)
+		place->ends = xcalloc(1, sizeof(*place->ends));
+	lifetimes_add(place->ends, handle->opened.time_ns, closed->time_ns, closed->stack_id);
 }
 
 /* The type became known after the opening: the handle counts at another place, as if from then. */

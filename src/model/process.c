@@ -72,6 +72,8 @@ struct process_record *process_of(struct model *model, const struct actor *actor
 
 void process_free(struct process_record *record)
 {
+	array_each (place, &record->public.places)
+		free(place->ends);
 	array_fini(&record->public.places);
 	array_fini(&record->public.bad_references);
 	array_fini(&record->own_tables);

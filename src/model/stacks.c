@@ -41,8 +41,11 @@ void model_stacks_each(const struct model *model, void (*each)(void *context, ui
 			tell_close(&telling, &task->close);
 	}
 	array_each (record, &model->processes) {
-		array_each (place, &(*record)->public.places)
+		array_each (place, &(*record)->public.places) {
 			each(context, place->stack_id);
+			for (uint32_t i = 0; place->ends && i < place->ends->closers_n; i++)
+				each(context, place->ends->closers[i].stack_id);
+		}
 		array_each (bad, &(*record)->public.bad_references) {
 			each(context, bad->now.stack_id);
 			each(context, bad->closed.stack_id);

@@ -170,7 +170,7 @@ static void handle_give(void *context, struct handle *handle)
 
 	if (!handle->open || handle->place == PLACE_NONE)
 		return;
-	place_close(giving->from, handle);
+	place_close(giving->from, handle, NULL);
 	if (giving->to)
 		place_open(giving->to, handle);
 	else
