@@ -65,7 +65,7 @@ void place_close(struct process_record *record, struct handle *handle,
 		return;
 	if (!place->ends)
 		place->ends = xcalloc(1, sizeof(*place->ends));
-	lifetimes_add(place->ends, handle->opened.time_ns, closed->time_ns, closed->stack_id);
+	lived_add(place->ends, handle->opened.time_ns, closed->time_ns, closed->stack_id);
 }
 
 /* The type became known after the opening: the handle counts at another place, as if from then. */

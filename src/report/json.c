@@ -28,6 +28,30 @@ static void write_handle(struct output *output, const struct handle *handle, uin
 	fputs("}", output->stream);
 }
 
+/* How long the closed ones lived: the longest, and what one in a thousand outlived; null: none was
+ * closed whose life is known. */
+static json_t *json_lived(const struct group *group)
+{
+	if (!group->ends || !group->ends->known)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o}", "known", json_count(group->ends->known), "longest_ns",
+			 json_count(group->ends->longest_ns), "p999_ns",
+			 json_count(lived_quantile(group->ends, 1)));
+}
+
+static json_t *json_closers(const struct output *output, const struct group *group)
+{
+	json_t *closers = json_array();
+
+	for (uint32_t i = 0; group_tells_closers(group) && i < group->ends->closers_n; i++)
+		json_array_append_new(
+		    closers,
+		    json_pack("{s:o, s:o}", "count", json_count(group->ends->closers[i].count),
+			      "stack",
+			      json_stack(output->report, group->ends->closers[i].stack_id)));
+	return closers;
+}
+
 static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
@@ -45,6 +69,10 @@ static void write_group(struct output *output, const struct group *group, uint64
 		      name_of_stack_end(stack.end)),
 	    "stack");
 	json_write_take(output->stream, json_stack(output->report, group->stack_id));
+	fputs(", \"lived\": ", output->stream);
+	json_write_take(output->stream, json_lived(group));
+	fputs(", \"closed_in\": ", output->stream);
+	json_write_take(output->stream, json_closers(output, group));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);

@@ -14,6 +14,12 @@ const struct report_format *const report_formats[] = {
     NULL,
 };
 
+bool group_tells_closers(const struct group *group)
+{
+	return group->ends &&
+	       (group->verdict == VERDICT_LEAK || group->verdict == VERDICT_GROWING);
+}
+
 uint64_t report_leaks(const struct report *report)
 {
 	uint64_t leaks = 0;
@@ -34,11 +40,18 @@ static void name_stack(const struct report *report, uint32_t stack_id)
 		symbolizer_lookup(report->symbolizer, &stack.frames[i], &symbols);
 }
 
+static void name_group(const struct report *report, const struct group *group)
+{
+	name_stack(report, group->stack_id);
+	for (uint32_t i = 0; group_tells_closers(group) && i < group->ends->closers_n; i++)
+		name_stack(report, group->ends->closers[i].stack_id);
+}
+
 void report_name(const struct report *report)
 {
 	array_each (process, &report->processes) {
 		array_each (group, &process->diff.groups)
-			name_stack(report, group->stack_id);
+			name_group(report, group);
 		array_each (bad, &process->process->bad_references) {
 			name_stack(report, bad->now.stack_id);
 			name_stack(report, bad->closed.stack_id);

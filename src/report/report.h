@@ -81,6 +81,9 @@ void report_name(const struct report *report);
 void report_name_traces(const struct report *report, const struct report_query *query);
 void report_name_handles(const struct report *report, const struct report_query *query);
 
+/* Whether reports say where the place's other handles were closed. */
+bool group_tells_closers(const struct group *group);
+
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);
 

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/opener.h"
 #include "report/words.h"
 #include "trace/duration.h"
 
@@ -161,6 +162,28 @@ static void write_head(const struct page *page, const struct group *group, uint3
 		       words_text(&line));
 }
 
+/* Where the others are closed: the way that these have missed. */
+static void write_closers(const struct page *page, const struct group *group)
+{
+	if (!group_tells_closers(group))
+		return;
+	for (uint32_t i = 0; i < group->ends->closers_n; i++) {
+		const struct closer *closer = &group->ends->closers[i];
+		const struct symbol *place = opener_find(page->report, closer->stack_id);
+		_cleanup_(words_fini) struct words line = {0};
+
+		words_add(&line, " ");
+		words_add_count(&line, closer->count);
+		words_add(&line, " of ");
+		words_add_counted(&line, group->closed, "closed one in ", "closed ones in ");
+		if (place)
+			opener_add(&line, place);
+		else
+			words_add(&line, "a place that is not known");
+		group_line(page, "closed", words_text(&line));
+	}
+}
+
 void text_group(const struct page *page, const struct report_process *process,
 		const struct group *group, uint32_t rank)
 {
@@ -172,4 +195,5 @@ void text_group(const struct page *page, const struct report_process *process,
 	write_names(page, group);
 	group_line(page, "opened at", "");
 	text_stack(page, process, group->stack_id);
+	write_closers(page, group);
 }

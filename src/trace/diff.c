@@ -126,6 +126,25 @@ static uint64_t length_ns(uint64_t from_ns, uint64_t to_ns)
 	return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
+/* Those that are open though their like is closed long since. */
+static void count_outliers(const struct group *group, uint64_t end_ns, struct leak_facts *facts)
+{
+	uint64_t first_ns = 0, last_ns = 0;
+
+	array_each (handle, &group->handles) {
+		uint64_t opened_ns = handle->opened.time_ns;
+
+		if (!opened_ns || !leak_outlives(length_ns(opened_ns, end_ns), facts->lived_ns))
+			continue;
+		facts->outliers++;
+		if (!first_ns || opened_ns < first_ns)
+			first_ns = opened_ns;
+		if (opened_ns > last_ns)
+			last_ns = opened_ns;
+	}
+	facts->outliers_ns = length_ns(first_ns, last_ns);
+}
+
 static void group_judge(struct group *group, const struct diff *diff, const struct place *place)
 {
 	struct leak_facts facts = {
@@ -145,6 +164,11 @@ static void group_judge(struct group *group, const struct diff *diff, const stru
 		facts.one_call = place->first_ns == place->last_ns;
 		facts.burst_ns = length_ns(place->first_ns, place->last_ns);
 		facts.quiet_ns = length_ns(place->last_ns, diff->end_ns);
+	}
+	if (group->ends) {
+		facts.lived_known = group->ends->known;
+		facts.lived_ns = lived_quantile(group->ends, 1);
+		count_outliers(group, diff->end_ns, &facts);
 	}
 	group->verdict = leak_judge(&facts, group->reason, sizeof(group->reason));
 }
@@ -179,6 +203,7 @@ static void group_finish(struct group *group, const struct diff *diff, const str
 	group->open = group->handles.count;
 	group->opened = place ? place->opened : group->open;
 	group->closed = place ? place->closed : 0;
+	group->ends = place ? place->ends : NULL;
 	group_judge(group, diff, place);
 	sort_handles(group->handles.data, group->handles.count);
 }

@@ -37,6 +37,16 @@ static const uint64_t AT_ONCE_NS = 100 * UINT64_C(1000000);
 /* Few of many that are younger than this are handles in use. */
 static const uint64_t TRANSIENT_AGE_NS = 10 * UINT64_C(1000000000);
 
+/* Closed ones that it takes to say how long a handle of a place lives; what is so many times older
+ * than all but a thousandth of them, and not young, is forgotten. */
+enum { LIVED_KNOWN_MIN = 20, OUTLIVES_TIMES = 8, OUTLIERS_MIN = 2 };
+static const uint64_t OUTLIER_AGE_NS = 500 * UINT64_C(1000000);
+
+bool leak_outlives(uint64_t age_ns, uint64_t lived_ns)
+{
+	return age_ns >= OUTLIER_AGE_NS && age_ns / OUTLIVES_TIMES > lived_ns;
+}
+
 struct judgement {
 	const struct leak_facts *facts;
 	uint64_t still; /* open now, before a snapshot or after it */
@@ -115,6 +125,26 @@ static bool rule_none_closed(const struct judgement *judgement)
 	return true;
 }
 
+/*
+ * The closed ones lived shortly, these do not end. They were opened all the while: what was kept at
+ * once, early or in a burst, is a pool.
+ */
+static bool rule_outlived(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+	char lived[DURATION_BYTES], oldest[DURATION_BYTES];
+
+	if (facts->lived_known < LIVED_KNOWN_MIN || facts->outliers < OUTLIERS_MIN ||
+	    facts->outliers_ns < facts->watched_ns / POOL_SHARE)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, %" PRIu64 " closed, nearly all within %s; %" PRIu64
+		 " of the open ones are much older, up to %s",
+		 facts->opened, facts->closed, duration_write(facts->lived_ns, lived),
+		 facts->outliers, duration_write(facts->oldest_open_ns, oldest));
+	return true;
+}
+
 static bool rule_at_its_most(const struct judgement *judgement)
 {
 	const struct leak_facts *facts = judgement->facts;
@@ -184,11 +214,12 @@ static const struct rule {
 	bool (*applies)(const struct judgement *judgement);
 	enum verdict verdict;
 } rules[] = {
-    {rule_unseen, VERDICT_UNKNOWN},        {rule_single, VERDICT_UNKNOWN},
-    {rule_one_call, VERDICT_UNKNOWN},      {rule_pool, VERDICT_STEADY},
-    {rule_few_at_once, VERDICT_UNKNOWN},   {rule_none_closed, VERDICT_LEAK},
-    {rule_at_its_most, VERDICT_GROWING},   {rule_in_use, VERDICT_TRANSIENT},
-    {rule_below_its_most, VERDICT_STEADY}, {rule_too_few, VERDICT_UNKNOWN},
+    {rule_unseen, VERDICT_UNKNOWN},      {rule_single, VERDICT_UNKNOWN},
+    {rule_one_call, VERDICT_UNKNOWN},    {rule_pool, VERDICT_STEADY},
+    {rule_few_at_once, VERDICT_UNKNOWN}, {rule_none_closed, VERDICT_LEAK},
+    {rule_outlived, VERDICT_LEAK},       {rule_at_its_most, VERDICT_GROWING},
+    {rule_in_use, VERDICT_TRANSIENT},    {rule_below_its_most, VERDICT_STEADY},
+    {rule_too_few, VERDICT_UNKNOWN},
 };
 
 /* The counts are the place's since tracing began; tells how many of them the report looks at. */

@@ -46,6 +46,57 @@ static const struct example examples[] = {
      VERDICT_UNKNOWN,
      "3 open, the opening was not seen"},
     {{.opened = 0, .open = 2}, VERDICT_UNKNOWN, "2 open, the opening was not seen"},
+    /* Few of many that are much older than all that were closed, and were not kept at once. */
+    {{.opened = 12340,
+      .closed = 12326,
+      .open = 14,
+      .open_most = 16,
+      .oldest_open_ns = 62 * S,
+      .watched_ns = 70 * S,
+      .lived_known = 12326,
+      .lived_ns = 12 * MS,
+      .outliers = 13,
+      .outliers_ns = 50 * S},
+     VERDICT_LEAK,
+     "12340 opened here, 12326 closed, nearly all within 12 ms; 13 of the open ones are much "
+     "older, "
+     "up to 62 s"},
+    {{.opened = 12340,
+      .closed = 12326,
+      .open = 14,
+      .open_most = 30,
+      .oldest_open_ns = 62 * S,
+      .watched_ns = 70 * S,
+      .lived_known = 12326,
+      .lived_ns = 12 * MS,
+      .outliers = 13,
+      .outliers_ns = 6 * S}, /* a pool, filled within 6 s */
+     VERDICT_STEADY,
+     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    {{.opened = 12340,
+      .closed = 12326,
+      .open = 14,
+      .open_most = 30,
+      .oldest_open_ns = 62 * S,
+      .watched_ns = 70 * S,
+      .lived_known = 12326,
+      .lived_ns = 12 * MS,
+      .outliers = 1,
+      .outliers_ns = 0}, /* one that is kept */
+     VERDICT_STEADY,
+     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    {{.opened = 33,
+      .closed = 19,
+      .open = 14,
+      .open_most = 30,
+      .oldest_open_ns = 62 * S,
+      .watched_ns = 70 * S,
+      .lived_known = 19,
+      .lived_ns = 12 * MS,
+      .outliers = 13,
+      .outliers_ns = 50 * S}, /* too few were closed to know how long they live */
+     VERDICT_STEADY,
+     "33 opened here, 19 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
     /* The sample: 50 rounds of 100 ms. Still opening at the end, so it is no pool. */
     {{.opened = 50,
       .open = 50,
@@ -183,12 +234,20 @@ static void test_durations(void **state)
 		assert_string_equal(duration_write(lengths[i].ns, words), lengths[i].words);
 }
 
+static void test_outlives(void **state)
+{
+	(void)state;
+	assert_false(leak_outlives(499 * MS, 0));
+	assert_true(leak_outlives(500 * MS, 0));
+	assert_false(leak_outlives(8 * S, 1 * S));
+	assert_true(leak_outlives(8 * S + 8, 1 * S));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rules),
-	    cmocka_unit_test(test_reason_size),
-	    cmocka_unit_test(test_ranks),
+	    cmocka_unit_test(test_outlives),    cmocka_unit_test(test_rules),
+	    cmocka_unit_test(test_reason_size), cmocka_unit_test(test_ranks),
 	    cmocka_unit_test(test_durations),
 	};
 

@@ -1,6 +1,6 @@
-/* model/lifetimes: what is known of the handles of a place that were closed. */
+/* model/lived: what is known of the handles of a place that were closed. */
 #include "base/clock.h"
-#include "model/lifetimes.h"
+#include "model/lived.h"
 #include "model/model.h"
 
 #include <setjmp.h>
@@ -12,49 +12,49 @@
 
 enum { RANDOM_N = 2000, ROUNDS = 50, EVENTFD2 = 290, CLOSE = 3 };
 
-static void add(struct lifetimes *lifetimes, uint64_t length_ns)
+static void add(struct lived *lived, uint64_t length_ns)
 {
-	lifetimes_add(lifetimes, 1000, 1000 + length_ns, 5);
+	lived_add(lived, 1000, 1000 + length_ns, 5);
 }
 
 static void test_buckets(void **state)
 {
-	struct lifetimes lifetimes = {0};
+	struct lived lived = {0};
 
 	(void)state;
-	assert_int_equal(lifetimes_quantile(&lifetimes, 0), 0);
-	add(&lifetimes, 0);
-	add(&lifetimes, 1999);
-	add(&lifetimes, 2000);
-	add(&lifetimes, 3999);
-	add(&lifetimes, 1000000);                 /* 1 ms: from 512 us on */
-	lifetimes_add(&lifetimes, 2000, 1000, 5); /* clocks of two CPUs */
-	assert_int_equal(lifetimes.buckets[0], 3);
-	assert_int_equal(lifetimes.buckets[1], 2);
-	assert_int_equal(lifetimes.buckets[9], 1);
-	assert_int_equal(lifetimes.known, 6);
-	assert_int_equal(lifetimes.longest_ns, 1000000);
-	add(&lifetimes, UINT64_MAX - 1000);
-	assert_int_equal(lifetimes.buckets[LIFETIME_BUCKETS - 1], 1);
-	lifetimes_add(&lifetimes, 0, 1000, 5); /* the opening was not seen */
-	assert_int_equal(lifetimes.known, 7);
-	assert_int_equal(lifetimes.closers[0].count, 8);
+	assert_int_equal(lived_quantile(&lived, 0), 0);
+	add(&lived, 0);
+	add(&lived, 1999);
+	add(&lived, 2000);
+	add(&lived, 3999);
+	add(&lived, 1000000);             /* 1 ms: from 512 us on */
+	lived_add(&lived, 2000, 1000, 5); /* clocks of two CPUs */
+	assert_int_equal(lived.buckets[0], 3);
+	assert_int_equal(lived.buckets[1], 2);
+	assert_int_equal(lived.buckets[9], 1);
+	assert_int_equal(lived.known, 6);
+	assert_int_equal(lived.longest_ns, 1000000);
+	add(&lived, UINT64_MAX - 1000);
+	assert_int_equal(lived.buckets[LIVED_BUCKETS - 1], 1);
+	lived_add(&lived, 0, 1000, 5); /* the opening was not seen */
+	assert_int_equal(lived.known, 7);
+	assert_int_equal(lived.closers[0].count, 8);
 }
 
 static void test_closers(void **state)
 {
-	struct lifetimes lifetimes = {0};
+	struct lived lived = {0};
 
 	(void)state;
 	for (uint32_t stack = 1; stack <= CLOSERS_MAX + 2; stack++)
 		for (uint32_t i = 0; i < stack; i++)
-			lifetimes_add(&lifetimes, 1, 2, stack);
-	assert_int_equal(lifetimes.closers_n, CLOSERS_MAX);
+			lived_add(&lived, 1, 2, stack);
+	assert_int_equal(lived.closers_n, CLOSERS_MAX);
 	for (uint32_t i = 0; i < CLOSERS_MAX; i++) {
-		assert_int_equal(lifetimes.closers[i].stack_id, i + 1);
-		assert_int_equal(lifetimes.closers[i].count, i + 1);
+		assert_int_equal(lived.closers[i].stack_id, i + 1);
+		assert_int_equal(lived.closers[i].count, i + 1);
 	}
-	assert_int_equal(lifetimes.closed_elsewhere, 2 * CLOSERS_MAX + 3);
+	assert_int_equal(lived.closed_elsewhere, 2 * CLOSERS_MAX + 3);
 }
 
 /* No more than so many outlive it, and not all of the bucket below it could be spared. */
@@ -69,23 +69,23 @@ static void test_quantiles(void **state)
 	srand(seed);
 	for (int round = 0; round < ROUNDS; round++) {
 		uint32_t thousandths = (uint32_t)rand() % 1001, n = 1 + (uint32_t)rand() % RANDOM_N;
-		struct lifetimes lifetimes = {0};
+		struct lived lived = {0};
 		uint64_t outlived = 0, at_half = 0, end_ns;
 
 		for (uint32_t i = 0; i < n; i++) {
 			lengths[i] = ((uint64_t)rand() << 20 | (uint64_t)rand()) >> rand() % 48;
-			add(&lifetimes, lengths[i]);
+			add(&lived, lengths[i]);
 		}
-		end_ns = lifetimes_quantile(&lifetimes, thousandths);
+		end_ns = lived_quantile(&lived, thousandths);
 		for (uint32_t i = 0; i < n; i++) {
-			outlived += lengths[i] >= end_ns && lengths[i] > lifetimes.longest_ns - 1
-					? end_ns < lifetimes.longest_ns
+			outlived += lengths[i] >= end_ns && lengths[i] > lived.longest_ns - 1
+					? end_ns < lived.longest_ns
 					: lengths[i] >= end_ns;
 			at_half += lengths[i] >= end_ns / 4;
 		}
-		assert_true(end_ns <= lifetimes.longest_ns);
+		assert_true(end_ns <= lived.longest_ns);
 		assert_true(outlived * 1000 <= (uint64_t)n * thousandths);
-		if (end_ns >= 4000 && end_ns < lifetimes.longest_ns)
+		if (end_ns >= 4000 && end_ns < lived.longest_ns)
 			assert_true(at_half * 1000 > (uint64_t)n * thousandths - 1000);
 	}
 }

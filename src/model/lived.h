@@ -2,15 +2,15 @@
  * How long the handles of an opening place lived, and where they were closed: what tells a leak
  * from handles that are merely in use. Bounded: a histogram, and the first few places of closing.
  */
-#ifndef HTRACE_MODEL_LIFETIMES_H
-#define HTRACE_MODEL_LIFETIMES_H
+#ifndef HTRACE_MODEL_LIVED_H
+#define HTRACE_MODEL_LIVED_H
 
 #include <stdint.h>
 
 enum {
 	/* Bucket 0: less than 2 us; bucket n: from 2^n us to less than 2^(n+1) us; the last one:
 	 * that and longer (19 hours). */
-	LIFETIME_BUCKETS = 37,
+	LIVED_BUCKETS = 37,
 	CLOSERS_MAX = 8,
 };
 
@@ -19,23 +19,22 @@ struct closer {
 	uint64_t count;
 };
 
-struct lifetimes {
+struct lived {
 	uint64_t longest_ns;
 	uint64_t known; /* closed handles whose length of life is known: the sum of the buckets */
-	uint32_t buckets[LIFETIME_BUCKETS]; /* UINT32_MAX: that many or more */
+	uint32_t buckets[LIVED_BUCKETS]; /* UINT32_MAX: that many or more */
 	uint32_t closers_n;
 	struct closer closers[CLOSERS_MAX]; /* in the order in which they were first seen */
 	uint64_t closed_elsewhere;          /* by others than these */
 };
 
 /* A handle that was opened at opened_ns (0: not known) was closed, at closed_ns, by that stack. */
-void lifetimes_add(struct lifetimes *lifetimes, uint64_t opened_ns, uint64_t closed_ns,
-		   uint32_t stack_id);
+void lived_add(struct lived *lived, uint64_t opened_ns, uint64_t closed_ns, uint32_t stack_id);
 
 /*
  * A length of life that at most `thousandths` of the closed handles outlived: the upper end of a
  * bucket, or longest_ns where that is less. 0: none is known.
  */
-uint64_t lifetimes_quantile(const struct lifetimes *lifetimes, uint32_t thousandths);
+uint64_t lived_quantile(const struct lived *lived, uint32_t thousandths);
 
 #endif
