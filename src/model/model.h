@@ -79,7 +79,7 @@ struct place {
 	uint64_t opened, closed;    /* counts since tracing began; open now = opened - closed */
 	uint64_t open_most;         /* largest number open at once */
 	uint64_t first_ns, last_ns; /* first and last opening */
-	struct lived *ends;     /* of those that were closed; NULL: none was. The model's */
+	struct lived *ends;         /* of those that were closed; NULL: none was. The model's */
 };
 
 enum bad_reference_kind {

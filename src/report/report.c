@@ -16,8 +16,7 @@ const struct report_format *const report_formats[] = {
 
 bool group_tells_closers(const struct group *group)
 {
-	return group->ends &&
-	       (group->verdict == VERDICT_LEAK || group->verdict == VERDICT_GROWING);
+	return group->ends && (group->verdict == VERDICT_LEAK || group->verdict == VERDICT_GROWING);
 }
 
 uint64_t report_leaks(const struct report *report)

@@ -19,8 +19,8 @@ struct group {
 	enum verdict verdict;
 	char reason[LEAK_REASON_BYTES];
 	uint64_t oldest_ns, newest_ns; /* opening times of handles; 0: not known */
-	const struct lived *ends;  /* of the place's closed ones; NULL: not known. The model's */
-	ARRAY(struct handle) handles;  /* copies, ascending by number */
+	const struct lived *ends;     /* of the place's closed ones; NULL: not known. The model's */
+	ARRAY(struct handle) handles; /* copies, ascending by number */
 };
 
 struct diff {

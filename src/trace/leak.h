@@ -24,7 +24,8 @@ struct leak_facts {
 	uint64_t burst_ns;   /* from the place's first opening to its last */
 	uint64_t quiet_ns;   /* since its last opening; 0: not known */
 	uint64_t watched_ns; /* since tracing of the process began */
-	/* Closed ones whose length of life is known, and a length that one in a thousand outlived. */
+	/* Closed ones whose length of life is known, and a length that one in a thousand outlived.
+	 */
 	uint64_t lived_known, lived_ns;
 	/* Open ones that are much older than that (leak_outlives()): how many, and the time from
 	 * the opening of the first of them to that of the last. */
