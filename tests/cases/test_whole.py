@@ -126,8 +126,8 @@ def wrong_openers(report, pid):
         if handle["origin"] != "opened" or handle["pid"] != pid:
             continue
         names = {harness.bare(frame.get("function")) for frame in group["stack"]}
-        if not names & {"live", "main", "_start", "__libc_start_main"}:
-            continue  # opened by the dynamic linker before main()
+        if not names & {"live", "main", "__libc_start_main"}:
+            continue  # opened by the dynamic linker, which has a _start too, before main()
         seen += 1
         if not names & FUNCTIONS.get(group["type"], set()):
             found.append(f"pid {pid}: handle {number}, a {group['type']}, opened by\n"
