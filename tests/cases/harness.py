@@ -309,9 +309,19 @@ class Lab:
         attached.links = len(links)
         return links and seen == len(links)  # no more of them since the last look
 
+    def end_left(self):
+        """Sessions stay behind their targets for a while: what runs from this case's own folder is ended."""
+        for name in os.listdir("/proc"):
+            try:
+                if name.isdigit() and os.readlink(f"/proc/{name}/exe").startswith(self.bin + "/"):
+                    os.kill(int(name), signal.SIGKILL)
+            except OSError:
+                pass  # it has ended, or is none of ours
+
     def close(self):
         for process in self.started:
             self.end(process)
+        self.end_left()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
