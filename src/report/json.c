@@ -34,9 +34,10 @@ static json_t *json_lived(const struct group *group)
 {
 	if (!group->ends || !group->ends->known)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o}", "known", json_count(group->ends->known), "longest_ns",
-			 json_count(group->ends->longest_ns), "p999_ns",
-			 json_count(lived_quantile(group->ends, 1)));
+	return json_pack("{s:o, s:o, s:o, s:o}", "known", json_count(group->ends->known),
+			 "longest_ns", json_count(group->ends->longest_ns), "p999_ns",
+			 json_count(lived_quantile(group->ends, 1)), "closed_elsewhere",
+			 json_count(group->ends->closed_elsewhere));
 }
 
 static json_t *json_closers(const struct output *output, const struct group *group)

@@ -182,6 +182,14 @@ static void write_closers(const struct page *page, const struct group *group)
 			words_add(&line, "a place that is not known");
 		group_line(page, "closed", words_text(&line));
 	}
+	if (group->ends->closed_elsewhere) {
+		_cleanup_(words_fini) struct words line = {0};
+
+		words_add(&line, " ");
+		words_add_count(&line, group->ends->closed_elsewhere);
+		words_add(&line, " in more places than are kept");
+		group_line(page, "closed", words_text(&line));
+	}
 }
 
 void text_group(const struct page *page, const struct report_process *process,
