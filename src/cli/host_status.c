@@ -3,12 +3,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "report/json_stack.h"
 #include "report/page.h"
 #include "report/words.h"
 #include "trace/duration.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,9 +37,9 @@ static int write_json(const struct host *host, const struct session_status *stat
 {
 	const struct process *target = target_of(host);
 	json_t *object = json_pack(
-	    "{s:s, s:i, s:s*, s:b, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "{s:s, s:i, s:o, s:b, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 	    "name", host->options->name, "pid", (int)host->options->pid, "exe",
-	    target ? target->exe : NULL, "ended", host->ended_ns != 0, "collector",
+	    json_text(target ? target->exe : NULL), "ended", host->ended_ns != 0, "collector",
 	    session_collector(host->session), "session_pid", (int)getpid(), "age_ns",
 	    (json_int_t)(clock_now_ns() - host->begun_ns), "events", (json_int_t)status->events,
 	    "lost_events", (json_int_t)status->lost_events, "processes",
@@ -49,8 +49,6 @@ static int write_json(const struct host *host, const struct session_status *stat
 	    (json_int_t)status->traces_max, "memory_bytes", (json_int_t)own_bytes());
 	int result;
 
-	if (!object) /* a path that is not UTF-8 */
-		return -EILSEQ;
 	result = json_dumpf(object, out, JSON_COMPACT);
 	json_decref(object);
 	return result ? -EIO : 0;
