@@ -84,6 +84,9 @@ void host_serve(struct host *host, const struct request *request, struct answer 
 	}
 	if (serving.out && fclose(serving.out))
 		answer->status = EXIT_HTRACE_FAILED;
+	if (host->failure && !*error.message)
+		error_set(&error, 0, "nothing is recorded any more, tracing has failed: %s",
+			  host->failure);
 	if (*error.message)
 		answer->message = xstrdup(error.message);
 	free(words);
@@ -204,7 +207,7 @@ static void look_for_end(struct host *host)
 		say_event(host, end_in_words(process));
 	} else if (host->over) {
 		host->ended_ns = clock_now_ns();
-		say_event(host, xstrdup("nothing is traced any more"));
+		say_event(host, xstrdup(host->failure ?: "nothing is traced any more"));
 	}
 }
 
@@ -230,6 +233,8 @@ static void step(struct host *host, uint32_t clients)
 		result = session_step(host->session, clients ? BUSY_STEP_MS : STEP_MS, &error);
 		if (result < 0 && result != -EINTR)
 			host->over = true;
+		if (host->over && result != -ECHILD)
+			host->failure = xstrdup(error.message);
 	}
 	await_look(host);
 	look_for_end(host);
@@ -274,4 +279,5 @@ void host_run(const struct host_options *options, struct session *session)
 	say_last_words(&host);
 	readers_end(&host);
 	control_free(host.control);
+	free(host.failure);
 }

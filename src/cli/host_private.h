@@ -25,6 +25,8 @@ struct host {
 	uint64_t begun_ns, ended_ns;   /* CLOCK_MONOTONIC; ended: the target's end, 0: it lives */
 	uint64_t compared_ns;          /* when the tables were last compared with /proc */
 	bool over;                     /* nothing is left to trace */
+	char
+	    *failure; /* why, where the collector failed while its target lived; NULL: it did not */
 	bool ending;
 	struct host_options arrived; /* once the awaited program has come */
 	char arrived_name[16];

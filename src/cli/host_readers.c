@@ -180,16 +180,22 @@ void readers_step(struct host *host)
 	}
 }
 
+/* Its number is another's as soon as it has ended. */
+static void end_child(const struct reader *reader)
+{
+	enum progress progress = reader->pid ? progress_of(reader) : DIED;
+
+	if (progress == AT_WORK || progress == BEGUN)
+		kill(reader->pid, SIGKILL);
+}
+
 bool readers_gone(struct host *host, const struct control_client *client)
 {
-	for (size_t i = 0; i < host->readers.count; i++) {
-		struct reader *reader = &host->readers.data[i];
-
+	array_each (reader, &host->readers) {
 		if (reader->client != client)
 			continue;
 		reader->client = NULL;
-		if (reader->pid)
-			kill(reader->pid, SIGKILL);
+		end_child(reader);
 		return true;
 	}
 	return false;
@@ -197,13 +203,8 @@ bool readers_gone(struct host *host, const struct control_client *client)
 
 void readers_end(struct host *host)
 {
-	for (size_t i = 0; i < host->readers.count; i++) {
-		enum progress progress =
-		    host->readers.data[i].pid ? progress_of(&host->readers.data[i]) : DIED;
-
-		if (progress == AT_WORK || progress == BEGUN)
-			kill(host->readers.data[i].pid, SIGKILL);
-	}
+	array_each (reader, &host->readers)
+		end_child(reader);
 	while (host->readers.count)
 		remove_reader(host, 0);
 	array_fini(&host->readers);

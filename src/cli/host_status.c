@@ -37,12 +37,12 @@ static int write_json(const struct host *host, const struct session_status *stat
 {
 	const struct process *target = target_of(host);
 	json_t *object = json_pack(
-	    "{s:s, s:i, s:o, s:b, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "{s:s, s:i, s:o, s:o, s:b, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 	    "name", host->options->name, "pid", (int)host->options->pid, "exe",
-	    json_text(target ? target->exe : NULL), "ended", host->ended_ns != 0, "collector",
-	    session_collector(host->session), "session_pid", (int)getpid(), "age_ns",
-	    (json_int_t)(clock_now_ns() - host->begun_ns), "events", (json_int_t)status->events,
-	    "lost_events", (json_int_t)status->lost_events, "processes",
+	    json_text(target ? target->exe : NULL), "failure", json_text(host->failure), "ended",
+	    host->ended_ns != 0, "collector", session_collector(host->session), "session_pid",
+	    (int)getpid(), "age_ns", (json_int_t)(clock_now_ns() - host->begun_ns), "events",
+	    (json_int_t)status->events, "lost_events", (json_int_t)status->lost_events, "processes",
 	    (json_int_t)status->processes, "processes_alive", (json_int_t)status->processes_alive,
 	    "open_handles", (json_int_t)status->open_handles, "traces", (json_int_t)status->traces,
 	    "traces_kept", (json_int_t)status->traces_kept, "traces_max",
@@ -92,6 +92,8 @@ static int write_text(const struct host *host, const struct session_status *stat
 	words_addf(&line, "; session %d, ", getpid());
 	words_add_count(&line, own_bytes() >> 20);
 	words_add(&line, " MiB");
+	if (host->failure)
+		words_addf(&line, "; tracing has failed: %s", host->failure);
 	page_paragraph(&page, 0, STATUS_INDENT, PAGE_BOLD, words_text(&target), words_text(&line));
 	return 0;
 }
