@@ -76,10 +76,11 @@ int command_help(const struct options *options, int argc, char **argv)
 	    "htrace tells which code opens handles (file descriptors) and does not close them.\n\n"
 	    "usage:\n");
 	for (const struct verb *verb = verbs; verb->name; verb++)
-		printf("  htrace %-38s %s\n", verb->synopsis, verb->help);
-	printf("  htrace %-38s %s\n\nexamples:\n"
+		printf("  htrace %-42s %s\n", verb->synopsis, verb->help);
+	printf("  htrace %-42s %s\n\nexamples:\n"
 	       "  htrace run -- ./server --port 8080      which places leak until it ends?\n"
-	       "  htrace attach -p 4242 --duration=60s    and in a process that runs already?\n\n"
+	       "  htrace attach -p 4242 --duration=60s    and in a process that runs already?\n"
+	       "  htrace enable -p 4242; htrace diff      look again and again while it works\n\n"
 	       "htrace help VERB lists the options of a verb.\n",
 	       "--version", "print the version");
 	return EXIT_SUCCESS;
