@@ -66,6 +66,29 @@ def start_leaky(lab, rounds="1000000", pause_ms="5"):
     return target
 
 
+def start_shell(lab, command):
+    """A shell that waits for a line, then does `command`; `{}` is the sample program at work."""
+    command = command.format(f"{lab.workload('leakyhandles')} 1000000 5")
+    shell = lab.start(["/bin/sh", "-c", f"read line; {command}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    # Loaded, and at its read(2) of standard input.
+    harness.wait_for("the shell", lambda: harness.proc_status(shell.pid, "Name") in ("sh", "dash", "bash") and
+                     waits_in_read(shell.pid))
+    return shell
+
+
+def waits_in_read(pid):
+    try:
+        with open(f"/proc/{pid}/syscall") as file:
+            return file.read().startswith("0 0x0 ")
+    except OSError:
+        return False
+
+
+def go(shell):
+    shell.stdin.write(b"go\n")
+    shell.stdin.close()
+
+
 def work(target, rounds=20):
     """The target leaks so many handles more."""
     before = len(harness.proc_fds(target.pid))

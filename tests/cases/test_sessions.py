@@ -9,7 +9,8 @@ import time
 
 import harness
 from harness import check
-from sessions import (Console, Session, alive, check_opened, leaks, numbers, since, start_leaky, stop, work)
+from sessions import (Console, Session, alive, check_opened, go, leaks, numbers, start_leaky, start_shell, stop,
+                      work)
 
 PARALLEL = 100
 ROUNDS = 100
@@ -151,15 +152,10 @@ def test_handles(lab):
 
 def test_children(lab):
     """A session follows them; the words of one are asked for by its pid, at the console too."""
-    program = lab.workload("leakyhandles")
-    parent = lab.start(["/bin/sh", "-c", f"read line; {program} 1000000 5; exit"], stdin=subprocess.PIPE,
-                       stdout=subprocess.DEVNULL)
-    harness.wait_for("the shell", lambda: harness.proc_status(parent.pid, "Name") in ("sh", "dash", "bash"))
-    time.sleep(0.2)
+    parent = start_shell(lab, "{}; exit")
     session = Session(lab, parent.pid)
     console = Console(lab, parent.pid, session.env)
-    parent.stdin.write(b"go\n")
-    parent.stdin.close()
+    go(parent)
     harness.wait_for("the child", lambda: harness.proc_children(parent.pid))
     child = harness.proc_children(parent.pid)[0]
     harness.wait_for("its leaks", lambda: len(harness.proc_fds(child)) > 20)
@@ -231,20 +227,15 @@ def test_target_killed(lab):
 
 def test_exec(lab):
     """The session follows its process into another program."""
-    program = lab.workload("leakyhandles")
-    target = lab.start(["/bin/sh", "-c", f'read line; exec {program} 1000000 5'], stdin=subprocess.PIPE,
-                       stdout=subprocess.DEVNULL)
-    harness.wait_for("the shell", lambda: harness.proc_status(target.pid, "Name") in ("sh", "dash", "bash"))
-    time.sleep(0.2)
+    target = start_shell(lab, "exec {}")
     session = Session(lab, target.pid)
     session.enable()
-    target.stdin.write(b"go\n")
-    target.stdin.close()
+    go(target)
     harness.wait_for("leaks", lambda: len(harness.proc_fds(target.pid)) > 20)
     now = stop(target)
     group = leaks(session.json("diff"), target.pid)
     check(numbers(group) <= set(now) and "fun4" in {frame["function"] for frame in group["stack"]}, "after exec")
-    check(session.status()["exe"] == program, session.status()["exe"])
+    check(session.status()["exe"] == lab.workload("leakyhandles"), session.status()["exe"])
 
 
 def test_many_clients(lab):
