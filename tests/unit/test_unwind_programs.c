@@ -16,7 +16,7 @@
 enum { SAMPLES = 300, SECONDS_MAX = 2, STARTS_MAX = 12 };
 
 struct tally {
-	unsigned samples, equal, longer, leaf, unequal, frames;
+	unsigned samples, equal, longer, leaf, guess, unequal, frames;
 	unsigned ends[STACK_END_N];
 };
 
@@ -50,6 +50,7 @@ static bool sample_run(char *const argv[], double until, struct tally *tally)
 		tally->equal += verdict == VERDICT_EQUAL;
 		tally->longer += verdict == VERDICT_LONGER;
 		tally->leaf += verdict == VERDICT_LEAF;
+		tally->guess += verdict == VERDICT_GUESS;
 		tally->ends[comparison.cfi_end]++;
 		if (verdict == VERDICT_UNEQUAL && !tally->unequal++)
 			comparison_print(&capture, &comparison);
@@ -78,8 +79,10 @@ static void compare_program(char *const argv[])
 			printf("skipped: ptrace is not permitted\n");
 			skip();
 		}
-	printf("%s: %u stacks, %u frames: %u equal, %u longer, %u leaf, %u unequal; ends:", argv[0],
-	       tally.samples, tally.frames, tally.equal, tally.longer, tally.leaf, tally.unequal);
+	printf(
+	    "%s: %u stacks, %u frames: %u equal, %u longer, %u leaf, %u guess, %u unequal; ends:",
+	    argv[0], tally.samples, tally.frames, tally.equal, tally.longer, tally.leaf,
+	    tally.guess, tally.unequal);
 	for (unsigned i = 0; i < STACK_END_N; i++)
 		printf(" %u", tally.ends[i]);
 	printf("\n");

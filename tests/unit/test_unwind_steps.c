@@ -79,7 +79,7 @@ static void tally_add(struct tally *tally, const struct steps_case *steps, enum 
 	if (getenv("HTRACE_TEST_VERBOSE") &&
 	    (verdict != VERDICT_EQUAL || comparison->cfi_end != STACK_END_COMPLETE))
 		comparison_print(capture, comparison);
-	if (verdict == VERDICT_UNEQUAL && !tally->unequal++)
+	if ((verdict == VERDICT_UNEQUAL || verdict == VERDICT_GUESS) && !tally->unequal++)
 		comparison_print(capture, comparison);
 }
 

@@ -253,6 +253,37 @@ static uint32_t frames_common(const struct frame *a, uint32_t a_n, const struct 
 	return i;
 }
 
+/*
+ * Whether the bytes before `address` end a call (Intel SDM, CALL): E8 with 4 bytes, or FF /2 with a
+ * ModRM of 1 to 6 bytes in all. Read from the program's memory, not by the code that is tested.
+ */
+static bool may_be_returned_to(const struct capture *capture, uint64_t address)
+{
+	uint8_t bytes[8];
+	struct iovec local = {bytes, sizeof(bytes)};
+	struct iovec remote = {(void *)(address - sizeof(bytes)), sizeof(bytes)};
+	const uint8_t *end = bytes + sizeof(bytes);
+
+	if (process_vm_readv(capture->pid, &local, 1, &remote, 1, 0) != sizeof(bytes))
+		return true; /* nobody can say */
+	if (end[-5] == 0xe8)
+		return true;
+	for (int length = 2; length <= 7; length++)
+		if (end[-length] == 0xff && (end[1 - length] >> 3 & 7) == 2)
+			return true;
+	return false;
+}
+
+static bool is_guess(const struct capture *capture, const struct comparison *comparison,
+		     uint32_t common)
+{
+	const struct frame *last = &comparison->dwfl[common];
+
+	return comparison->cfi_end == STACK_END_NO_CFI && common == comparison->cfi_n &&
+	       comparison->dwfl_n == common + 1 && !last->exact &&
+	       !may_be_returned_to(capture, last->pc);
+}
+
 enum verdict capture_compare(struct capture *capture, struct unwinder *cfi, struct unwinder *dwfl,
 			     struct comparison *out)
 {
@@ -269,7 +300,7 @@ enum verdict capture_compare(struct capture *capture, struct unwinder *cfi, stru
 	    frames_common(out->cfi + 2, out->cfi_n - 2, out->dwfl + 1, out->dwfl_n - 1) ==
 		out->dwfl_n - 1)
 		return VERDICT_LEAF;
-	return VERDICT_UNEQUAL;
+	return is_guess(capture, out, common) ? VERDICT_GUESS : VERDICT_UNEQUAL;
 }
 
 static void print_frame(const struct capture *capture, const struct frame *frame)

@@ -74,6 +74,8 @@ enum verdict {
 	VERDICT_LONGER, /* dwfl's frames, and more */
 	VERDICT_LEAF,   /* dwfl's frames, and one more: the caller of a leaf without CFI or frame,
 			   which the frame pointer cannot know (it is still the caller's) */
+	VERDICT_GUESS,  /* cfi's frames, and one more that dwfl has from a frame pointer, in code
+			   without  CFI: no call stands before it, so nobody can return there */
 	VERDICT_UNEQUAL,
 };
 
