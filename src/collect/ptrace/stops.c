@@ -47,7 +47,7 @@ static bool has_table_alone(const struct process *process)
 static uint8_t skip_return(struct collector *collector, const struct tracee *tracee,
 			   const struct syscall_plan *call, const uint64_t args[6], uint8_t wanted)
 {
-	if (call->fd_arg >= 6 || wanted & PLAN_LEAVE_OK)
+	if (call->fd_arg >= 6 || wanted & (PLAN_LEAVE_OK | PLAN_LEAVE_FULL))
 		return wanted;
 	if (wanted & PLAN_LEAVE_FAILED &&
 	    (!has_table_alone(tracee->process) ||
