@@ -24,6 +24,8 @@ enum plan_when {
 				  on entry that the number is open, and stays so until the call
 				  looks at it, may leave the record out */
 	PLAN_LEAVE_EBADF = 8,  /* on return with -EBADF, with a stack: a bad reference */
+	PLAN_LEAVE_FULL = 16,  /* on return with -EMFILE or -ENFILE, with a stack: no number, or no
+				  file, was left to give out */
 };
 
 /* What is read from the target's memory on return into event_syscall.out. */

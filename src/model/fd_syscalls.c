@@ -55,6 +55,15 @@ const char *fd_syscalls_name(uint32_t number)
 	return row ? row->name : NULL;
 }
 
+const char *fd_syscalls_other_limit(uint32_t number, int32_t error)
+{
+	const struct fd_syscall *row = row_of(number);
+
+	if (!row)
+		return NULL;
+	return error == -EMFILE ? row->emfile : error == -ENFILE ? row->enfile : NULL;
+}
+
 static uint8_t plan_when_of(const struct fd_syscall *row)
 {
 	switch (row->does) {
@@ -65,8 +74,10 @@ static uint8_t plan_when_of(const struct fd_syscall *row)
 	case FD_CLOSE:
 	case FD_CLOSE_RANGE:
 		return PLAN_ENTER | PLAN_LEAVE_FAILED;
-	default:
+	case FD_UNSHARE:
 		return PLAN_LEAVE_OK;
+	default:
+		return PLAN_LEAVE_OK | PLAN_LEAVE_FULL;
 	}
 }
 
@@ -448,6 +459,20 @@ static void decode_bad_reference(struct op_list *list, const struct event_data *
 	}
 }
 
+/* Only of calls that would have made a handle: another ioctl has its own reasons. */
+static void decode_exhausted(struct op_list *list)
+{
+	const struct event_syscall *event = list->event;
+	const struct fd_syscall *row = list->row;
+
+	if (plan_when_of(row) & PLAN_LEAVE_FULL &&
+	    (row->guard == PLAN_GUARD_MASK ? event->args[row->guard_arg] & row->guard_value
+					   : opens_new(event, row)))
+		op_add(list, (struct handle_op){.kind = HANDLE_EXHAUSTED,
+						.number = -1,
+						.error = (int32_t)event->result});
+}
+
 static void decode_success(struct op_list *list, const struct event_data *data)
 {
 	const struct event_syscall *event = list->event;
@@ -512,6 +537,8 @@ size_t fd_syscalls_decode(const struct event_syscall *event, const struct event_
 		return 0;
 	else if (event->result == -EBADF)
 		decode_bad_reference(&list, data);
+	else if (event->result == -EMFILE || event->result == -ENFILE)
+		decode_exhausted(&list);
 	else if (event->result >= 0)
 		decode_success(&list, data);
 	return list.count;

@@ -35,6 +35,11 @@ enum {
 #define NEVER          .cloexec = CLOEXEC_NEVER
 #define ALWAYS         .cloexec = CLOEXEC_ALWAYS
 #define FLAG(arg, bit) .cloexec = CLOEXEC_ARG, .cloexec_arg = arg, .cloexec_mask = bit
+/* Failing for want of a handle can mean another limit: mq_open(3), inotify_init(2), pipe(7). */
+#define QUEUES         .emfile = "RLIMIT_MSGQUEUE"
+#define INOTIFIES      .emfile = "fs.inotify.max_user_instances"
+#define FANOTIFIES     .emfile = "fs.fanotify.max_user_groups"
+#define PIPE_PAGES     .enfile = "fs.pipe-user-pages-hard"
 #define PATH(arg)      .data = PLAN_DATA_PATH, .data_arg = arg
 #define OUT(kind, arg) .out = PLAN_OUT_##kind, .out_arg = arg
 #define ONLY(kind, arg, value)                                                                     \
@@ -56,7 +61,7 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(430, "fsopen", FD_OPEN, "fscontext", NO, FLAG(1, 1), PATH(0)),
     CALL(432, "fsmount", FD_OPEN, "file", 0, FLAG(1, 1)),
     CALL(433, "fspick", FD_OPEN, "fscontext", 0, FLAG(2, 1), PATH(1)),
-    CALL(240, "mq_open", FD_OPEN, "mqueue", NO, ALWAYS, PATH(0)),
+    CALL(240, "mq_open", FD_OPEN, "mqueue", NO, ALWAYS, PATH(0), QUEUES),
     CALL(319, "memfd_create", FD_OPEN, "memfd", NO, FLAG(1, 1), PATH(0)),
     CALL(447, "memfd_secret", FD_OPEN, "memfd", NO, FLAG(0, O_CLOEXEC_BIT)),
 
@@ -65,8 +70,9 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(43, "accept", FD_OPEN, "socket", 0, NEVER),
     CALL(288, "accept4", FD_OPEN, "socket", 0, FLAG(3, O_CLOEXEC_BIT)),
     CALL(53, "socketpair", FD_OPEN_PAIR, "socket", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 3)),
-    CALL(22, "pipe", FD_OPEN_PAIR, "pipe", NO, NEVER, OUT(INT_PAIR, 0)),
-    CALL(293, "pipe2", FD_OPEN_PAIR, "pipe", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 0)),
+    CALL(22, "pipe", FD_OPEN_PAIR, "pipe", NO, NEVER, OUT(INT_PAIR, 0), PIPE_PAGES),
+    CALL(293, "pipe2", FD_OPEN_PAIR, "pipe", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 0),
+	 PIPE_PAGES),
     CALL(47, "recvmsg", FD_RECEIVE, NULL, 0, FLAG(2, MSG_CMSG_CLOEXEC_BIT),
 	 .data = PLAN_DATA_CONTROL, .data_arg = 1),
     CALL(299, "recvmmsg", FD_RECEIVE, NULL, 0, FLAG(3, MSG_CMSG_CLOEXEC_BIT),
@@ -83,9 +89,9 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(282, "signalfd", FD_OPEN_IF_NEW, "signalfd", 0, NEVER, ONLY(EQUAL, 0, -1)),
     CALL(289, "signalfd4", FD_OPEN_IF_NEW, "signalfd", 0, FLAG(3, O_CLOEXEC_BIT),
 	 ONLY(EQUAL, 0, -1)),
-    CALL(253, "inotify_init", FD_OPEN, "inotify", NO, NEVER),
-    CALL(294, "inotify_init1", FD_OPEN, "inotify", NO, FLAG(0, O_CLOEXEC_BIT)),
-    CALL(300, "fanotify_init", FD_OPEN, "fanotify", NO, FLAG(0, 1)),
+    CALL(253, "inotify_init", FD_OPEN, "inotify", NO, NEVER, INOTIFIES),
+    CALL(294, "inotify_init1", FD_OPEN, "inotify", NO, FLAG(0, O_CLOEXEC_BIT), INOTIFIES),
+    CALL(300, "fanotify_init", FD_OPEN, "fanotify", NO, FLAG(0, 1), FANOTIFIES),
     CALL(323, "userfaultfd", FD_OPEN, "userfaultfd", NO, FLAG(0, O_CLOEXEC_BIT)),
     /* Its pid is a cgroup's descriptor with PERF_FLAG_PID_CGROUP. */
     {.number = 298,

@@ -47,7 +47,8 @@ struct fd_syscall {
 	uint8_t cloexec_arg;
 	uint32_t cloexec_mask;
 	const char *name;
-	const char *type; /* of what it opens; NULL: not known */
+	const char *type;            /* of what it opens; NULL: not known */
+	const char *emfile, *enfile; /* what else these can mean; NULL: nothing */
 	uint8_t out, out_arg;
 	uint8_t data, data_arg;
 	uint8_t guard, guard_arg;

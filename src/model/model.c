@@ -20,6 +20,7 @@ struct model *model_new(const struct model_observer *observer)
 {
 	struct model *model = xcalloc(1, sizeof(*model));
 
+	model->quiet_ns = EXHAUSTED_QUIET_NS;
 	if (observer)
 		model->observer = *observer;
 	return model;
@@ -245,6 +246,9 @@ void model_apply(struct model *model, const struct actor *actor, const struct ha
 	case HANDLE_RECONCILE:
 		record->public.incomplete = true;
 		break;
+	case HANDLE_EXHAUSTED:
+		exhausted_add(model, record, actor, op);
+		break;
 	}
 }
 
@@ -369,6 +373,7 @@ size_t model_bytes(const struct model *model)
 		array_each (place, &record->public.places)
 			bytes += place->ends ? sizeof(*place->ends) : 0;
 		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
+		bytes += exhausted_bytes(record->public.exhausted);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);
 		bytes += record->bad_index.capacity * sizeof(struct map_entry);
 		bytes += record->own_tables.capacity * sizeof(int32_t);

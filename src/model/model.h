@@ -14,6 +14,7 @@
 
 #include "base/array.h"
 #include "event/event.h"
+#include "model/exhausted.h"
 #include "model/fd_syscalls.h"
 #include "model/lived.h"
 
@@ -118,6 +119,7 @@ struct process {
 	ARRAY(struct place) places;
 	ARRAY(struct bad_reference) bad_references;
 	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
+	struct exhaustion *exhausted;    /* NULL: no call failed for want of a handle */
 };
 
 enum { BAD_REFERENCES_MAX = 4096 };
@@ -204,6 +206,12 @@ void model_exit(struct model *model, const struct actor *actor, uint16_t exit_fl
 
 /* Events were lost: every living process is incomplete. */
 void model_lost(struct model *model);
+
+/* A failure for want of a handle begins a new episode when there was none for so long; default
+ * EXHAUSTED_QUIET_NS. What limits there are at the beginning of one is told by the caller. */
+void model_set_quiet(struct model *model, uint64_t quiet_ns);
+void model_exhausted_limits(struct model *model, int32_t pid,
+			    const struct exhausted_limits *limits);
 
 void model_stack_ended(struct model *model, int32_t pid, int end);
 

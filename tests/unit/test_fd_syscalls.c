@@ -287,7 +287,10 @@ static void test_plan(void **state)
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg2, 2);
 	assert_int_equal(with_bad.calls[SYS_mmap].fd_arg, 4);
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg, 0);
-	assert_int_equal(with_bad.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_EBADF);
+	assert_int_equal(with_bad.calls[SYS_accept].when,
+			 PLAN_LEAVE_OK | PLAN_LEAVE_EBADF | PLAN_LEAVE_FULL);
+	assert_int_equal(plan.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_FULL);
+	assert_int_equal(plan.calls[SYS_unshare].when, PLAN_LEAVE_OK);
 	assert_int_equal(plan.calls[SYS_openat].data, PLAN_DATA_PATH);
 	assert_int_equal(plan.calls[SYS_openat].data_arg, 1);
 	assert_int_equal(plan.calls[SYS_fcntl].guard, PLAN_GUARD_SET);
@@ -320,6 +323,48 @@ static void test_plan(void **state)
 		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
 				 row->fd_arg2 != PLAN_NO_ARG);
 	}
+}
+
+static size_t decode_failure(uint32_t number, int64_t error, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	struct event_syscall event = call_make(number, EVENT_LEAVE, error, a0, a1, a2, 0);
+
+	return fd_syscalls_decode(&event, NULL, ops);
+}
+
+/* EMFILE and ENFILE, of every call that makes a handle and of no other. */
+static void test_exhausted(void **state)
+{
+	static const uint32_t others[] = {SYS_read, SYS_mmap, SYS_mount, SYS_unshare};
+
+	(void)state;
+	for (uint32_t i = 0; i < fd_syscalls_table_n; i++) {
+		const struct fd_syscall *row = &fd_syscalls_table[i];
+		bool makes = row->does != FD_NOTHING && row->does != FD_UNSHARE;
+
+		if (row->guard != PLAN_GUARD_NONE || row->does == FD_CLOSE ||
+		    row->does == FD_CLOSE_RANGE)
+			continue;
+		assert_int_equal(decode_failure(row->number, -EMFILE, 1, 2, 3), makes);
+		assert_int_equal(decode_failure(row->number, -ENFILE, 1, 2, 3), makes);
+		assert_int_equal(ops[0].kind == HANDLE_EXHAUSTED && makes, makes);
+		assert_int_equal(ops[0].error == -ENFILE && makes, makes);
+		assert_int_equal(decode_failure(row->number, -EAGAIN, 1, 2, 3), 0);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		assert_int_equal(decode_failure(others[i], -EMFILE, 1, 0x400, 3), 0);
+	assert_int_equal(decode_failure(SYS_fcntl, -EMFILE, 3, F_DUPFD, 10), 1);
+	assert_int_equal(decode_failure(SYS_fcntl, -EMFILE, 3, F_SETLK, 0), 0);
+	assert_int_equal(decode_failure(SYS_signalfd4, -EMFILE, (uint32_t)-1, 0, 0), 1);
+	assert_int_equal(decode_failure(SYS_signalfd4, -EMFILE, 7, 0, 0), 0);
+	assert_int_equal(decode_failure(SYS_clone, -EMFILE, 0x1000, 0, 0), 1);
+	assert_int_equal(decode_failure(SYS_clone, -EMFILE, 0x11, 0, 0), 0);
+	assert_string_equal(fd_syscalls_other_limit(SYS_inotify_init1, -EMFILE),
+			    "fs.inotify.max_user_instances");
+	assert_null(fd_syscalls_other_limit(SYS_inotify_init1, -ENFILE));
+	assert_non_null(fd_syscalls_other_limit(SYS_pipe2, -ENFILE));
+	assert_null(fd_syscalls_other_limit(SYS_accept4, -EMFILE));
+	assert_null(fd_syscalls_other_limit(100000, -EMFILE));
 }
 
 /* EBADF of a call that does nothing but ask is marked. */
@@ -447,6 +492,7 @@ int main(void)
 	    cmocka_unit_test(test_control),     cmocka_unit_test(test_plan),
 	    cmocka_unit_test(test_asks),        cmocka_unit_test(test_waited_for),
 	    cmocka_unit_test(test_fixed_names), cmocka_unit_test(test_path),
+	    cmocka_unit_test(test_exhausted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,8 @@ static __always_inline u8 when_of(u8 when, long result)
 		return when & (PLAN_LEAVE_OK | BPF_PLAN_MAPPING);
 	if (result == EBADF_RESULT)
 		return when & (PLAN_LEAVE_EBADF | PLAN_LEAVE_FAILED);
+	if (result == EMFILE_RESULT || result == ENFILE_RESULT)
+		return when & (PLAN_LEAVE_FULL | PLAN_LEAVE_FAILED);
 	return when & PLAN_LEAVE_FAILED;
 }
 

@@ -250,6 +250,8 @@ void capture_leave(struct collector *collector, struct tracee *tracee,
 		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
 	else if (result == -EBADF && tracee->wanted & PLAN_LEAVE_EBADF)
 		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
+	else if ((result == -EMFILE || result == -ENFILE) && tracee->wanted & PLAN_LEAVE_FULL)
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
 	else if (result < 0 && tracee->wanted & PLAN_LEAVE_FAILED)
 		capture_call(collector, tracee, EVENT_LEAVE, result, registers, false);
 }

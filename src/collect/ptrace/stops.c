@@ -73,7 +73,7 @@ static uint8_t skip_return(struct collector *collector, const struct tracee *tra
 				    args[call->data_arg + 1])
 			   ? wanted
 			   : 0;
-	if (call->fd_arg >= 6 || wanted & PLAN_LEAVE_OK)
+	if (call->fd_arg >= 6 || wanted & (PLAN_LEAVE_OK | PLAN_LEAVE_FULL))
 		return wanted;
 	if (wanted & PLAN_LEAVE_FAILED &&
 	    (!has_table_alone(tracee->process) ||
