@@ -340,8 +340,8 @@ static void test_exhausted(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < fd_syscalls_table_n; i++) {
 		const struct fd_syscall *row = &fd_syscalls_table[i];
-		bool makes = row->does != FD_NOTHING && row->does != FD_UNSHARE &&
-			     row->does != FD_SELECT;
+		bool makes =
+		    row->does != FD_NOTHING && row->does != FD_UNSHARE && row->does != FD_SELECT;
 
 		if (row->guard != PLAN_GUARD_NONE || row->does == FD_CLOSE ||
 		    row->does == FD_CLOSE_RANGE)
