@@ -34,6 +34,21 @@ def test_valid_numbers(lab):
         check(not process["bad_references"], lambda: f"invented: {process['bad_references']}")
 
 
+def test_fuse(lab):
+    """A file system may answer EBADF to what is done with its files, and POLLNVAL."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        raise harness.Skipped("only root may mount a FUSE file system here, if this kernel has any")
+    program = [lab.workload("workload_fuse_ebadf"), lab.new_folder("mnt")]
+    result = lab.run(program, privileged=True, seconds=30)
+    if result.status == 77:
+        raise harness.Skipped("a FUSE file system cannot be mounted here")
+    check(result.status == 0, lambda: f"status {result.status}: {result.errors[-1000:]}")
+    check(not result.truth.unsupported, f"not EBADF here: {result.truth.unsupported}")
+    harness.compare(result.report, result.truth, {os.path.basename(program[0])})
+    for process in result.report.processes.values():
+        check(not process["bad_references"], lambda: f"invented: {process['bad_references']}")
+
+
 # --- stale closes -------------------------------------------------------------------------------
 
 SCENARIOS = ["one_thread", "two_threads", "error_then_free", "log", "polled", "same_kind_next", "other_kind_next",
