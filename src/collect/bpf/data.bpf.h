@@ -184,7 +184,8 @@ static __always_inline bool data_polled(u64 address, u64 count, s64 result)
 
 	if (!result || !search.left)
 		return false;
-	bpf_loop(PLAN_POLLED_MAX / POLL_STEP, poll_step, &search, 0);
+	if (poll_step(0, &search) == 0) /* mostly that is all */
+		bpf_loop(PLAN_POLLED_MAX / POLL_STEP - 1, poll_step, &search, 0);
 	if (!search.found_n)
 		return false;
 	event = data_reserve(EVENT_DATA_POLLED, sizeof(search.found));
