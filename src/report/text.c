@@ -302,14 +302,12 @@ static void write_all_folded(const struct page *page, const struct folds *folds)
 	write_folded(page, folds, FOLD_HARMLESS, false,
 		     "other process has handles open, but from no place that leaks",
 		     "other processes have handles open, but from no place that leaks");
-	write_folded(
-	    page, folds, FOLD_HIDDEN, true,
-	    "other process left handles open, but what is not hidden in no place that leaks",
-	    "other processes left handles open, but what is not hidden in no place that leaks");
-	write_folded(
-	    page, folds, FOLD_HIDDEN, false,
-	    "other process has handles open, but what is not hidden from no place that leaks",
-	    "other processes have handles open, but what is not hidden from no place that leaks");
+	write_folded(page, folds, FOLD_HIDDEN, true,
+		     "other process left handles open; nothing of it that is not hidden leaks",
+		     "other processes left handles open; nothing of them that is not hidden leaks");
+	write_folded(page, folds, FOLD_HIDDEN, false,
+		     "other process has handles open; nothing of it that is not hidden leaks",
+		     "other processes have handles open; nothing of them that is not hidden leaks");
 	write_folded(page, folds, FOLD_EMPTY, true,
 		     "other process left nothing open that it opened",
 		     "other processes left nothing open that they opened");
