@@ -6,6 +6,7 @@
 
 #include "model/control_message.h"
 #include "model/fd_syscalls_table.h"
+#include "model/opening_type.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -165,36 +166,21 @@ static bool cloexec_of(const struct event_syscall *event, uint8_t source, uint8_
 	}
 }
 
-/* Device nodes have a type of their own, as they have in /proc/PID/fd. NULL: a way to what is open
- * already, whatever that is. */
-static const char *type_of_path(const char *path, size_t bytes)
-{
-	static const char *const ways[] = {"/dev/fd/", "/dev/std", "/proc/self/fd/"};
-	static const char device[] = "/dev/", shared_memory[] = "/dev/shm/";
-
-	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
-		if (bytes >= strlen(ways[i]) && !memcmp(path, ways[i], strlen(ways[i])))
-			return NULL;
-	if (bytes < sizeof(device) - 1 || memcmp(path, device, sizeof(device) - 1))
-		return "file";
-	if (bytes >= sizeof(shared_memory) - 1 &&
-	    !memcmp(path, shared_memory, sizeof(shared_memory) - 1))
-		return "file";
-	return "device";
-}
-
 static void decode_open(struct op_list *list, const struct event_data *data)
 {
-	const char *name = NULL, *type = list->row->type;
+	const char *name = NULL;
 	uint32_t bytes = 0;
 
 	if (data && data->kind == EVENT_DATA_PATH && list->row->data == PLAN_DATA_PATH) {
 		name = (const char *)data->bytes;
 		bytes = strnlen(name, data->size);
-		if (type && !strcmp(type, "file"))
-			type = type_of_path(name, bytes);
 	}
-	op_open(list, list->event->result, type, list->cloexec);
+	op_open(list, list->event->result, opening_type(list->event, list->row->type, name, bytes),
+		list->cloexec);
+	if (list->row->alike) {
+		list->ops[0].alike = true;
+		list->ops[0].source = (int32_t)list->event->args[0];
+	}
 	if (bytes && list->ops[0].kind == HANDLE_OPEN) {
 		list->ops[0].name = name;
 		list->ops[0].name_bytes = bytes;
@@ -224,13 +210,15 @@ static bool opens_new(const struct event_syscall *event, const struct fd_syscall
 static void decode_pair(struct op_list *list)
 {
 	const uint64_t *out = list->event->out;
+	const char *type;
 
 	if (out[0] == out[1]) { /* two numbers are never equal: they could not be read */
 		op_reconcile(list);
 		return;
 	}
-	op_open(list, (int32_t)out[0], list->row->type, list->cloexec);
-	op_open(list, (int32_t)out[1], list->row->type, list->cloexec);
+	type = opening_type(list->event, list->row->type, NULL, 0);
+	op_open(list, (int32_t)out[0], type, list->cloexec);
+	op_open(list, (int32_t)out[1], type, list->cloexec);
 }
 
 static void decode_clone(struct op_list *list)

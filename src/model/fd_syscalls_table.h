@@ -4,6 +4,7 @@
 
 #include "event/plan.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,7 @@ struct fd_syscall {
 	uint8_t data, data_arg;
 	uint8_t guard, guard_arg;
 	uint16_t out_offset;
+	bool alike; /* what it opens is of the kind that args[0] is */
 	uint32_t guard_value;
 };
 

@@ -45,6 +45,18 @@ enum close_cause {
 	CLOSED_UNSEEN = 3,  /* it was found gone */
 };
 
+/*
+ * What was known of a handle's type when it was opened. Its place is told by that: what only a look
+ * at the living process tells later (a path leads to a directory, what was received is a pipe) must
+ * not tear apart those that were looked at and those that were closed before anybody could.
+ */
+enum opened_as {
+	OPENED_AS_TYPE = 0, /* all of it */
+	OPENED_AS_UNKNOWN = 1,
+	OPENED_AS_FILE = 2, /* by a path, whatever that leads to */
+	OPENED_AS_SOCKET = 3,
+};
+
 enum { PLACE_NONE = 0xffffffff };
 
 /* What is known of one number of one table: the handle that is open, and the last that was. */
@@ -52,7 +64,7 @@ struct handle {
 	int32_t number;
 	uint32_t place; /* index into process.places of the process that counts it (model_place());
 			   PLACE_NONE: before tracing, or opened by another process */
-	const char *type;    /* NULL: not known */
+	const char *type;    /* as much of it as is known (model/handle_type.h); NULL: nothing */
 	const char *name;    /* owned by the model; NULL: not known */
 	uint64_t touched_ns; /* the last event about this number */
 	struct handle_moment opened;
@@ -64,6 +76,7 @@ struct handle {
 			    */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
+	enum opened_as opened_as : 2;
 };
 
 /* The handle that a number stood for before: kept where there was one, beside struct handle. */
@@ -72,9 +85,12 @@ struct handle_past {
 	struct handle_moment opened; /* the opening of the handle that it closed */
 };
 
-/* One opening place: a (type, opening stack, origin) of one process. */
+/* The part of a handle's type that its place is told by; NULL: nothing was known of it. */
+const char *handle_class(const struct handle *handle);
+
+/* One opening place: a (class, opening stack, origin) of one process. */
 struct place {
-	const char *type; /* NULL: not known */
+	const char *type; /* the class of its handles (handle_class()); NULL: not known */
 	uint32_t stack_id;
 	enum handle_origin origin;
 	uint64_t opened, closed;    /* counts since tracing began; open now = opened - closed */

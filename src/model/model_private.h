@@ -102,6 +102,7 @@ void place_open(struct process_record *record, struct handle *handle);
 void place_close(struct process_record *record, struct handle *handle,
 		 const struct handle_moment *closed);
 void place_retype(struct process_record *record, struct handle *handle, const char *type);
+enum opened_as opened_as_of(const char *type);
 
 /* close.c */
 void close_begin(struct model *model, const struct actor *actor, struct process_record *record,

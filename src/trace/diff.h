@@ -1,5 +1,5 @@
 /*
- * Handles opened since a snapshot and still open, grouped by (type, opening stack, origin), sorted
+ * Handles opened since a snapshot and still open, grouped by (class, opening stack, origin), sorted
  * by what matters: leaks first, then by how many are open.
  */
 #ifndef HTRACE_TRACE_DIFF_H
@@ -11,7 +11,7 @@
 #include "trace/snapshot.h"
 
 struct group {
-	const char *type;
+	const char *type; /* what all of its handles are (model/handle_type.h) */
 	uint32_t stack_id;
 	enum handle_origin origin;
 	uint64_t opened, closed; /* by this place since tracing began */
