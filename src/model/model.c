@@ -22,6 +22,7 @@ struct model *model_new(const struct model_observer *observer)
 	struct model *model = xcalloc(1, sizeof(*model));
 
 	model->quiet_ns = EXHAUSTED_QUIET_NS;
+	model->every_ns = GROWTH_STEP_NS;
 	if (observer)
 		model->observer = *observer;
 	return model;
@@ -389,8 +390,11 @@ size_t model_bytes(const struct model *model)
 
 		bytes += sizeof(*record);
 		bytes += record->public.places.capacity * sizeof(struct place);
-		array_each (place, &record->public.places)
+		array_each (place, &record->public.places) {
 			bytes += place->ends ? sizeof(*place->ends) : 0;
+			bytes += place->growth ? sizeof(*place->growth) : 0;
+		}
+		bytes += record->public.growth_times ? sizeof(struct growth_times) : 0;
 		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
 		bytes += exhausted_bytes(record->public.exhausted);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);

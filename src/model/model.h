@@ -16,6 +16,7 @@
 #include "event/event.h"
 #include "model/exhausted.h"
 #include "model/fd_syscalls.h"
+#include "model/growth.h"
 #include "model/lived.h"
 
 #include <stdbool.h>
@@ -97,6 +98,7 @@ struct place {
 	uint64_t open_most;         /* largest number open at once */
 	uint64_t first_ns, last_ns; /* first and last opening */
 	struct lived *ends;         /* of those that were closed; NULL: none was. The model's */
+	struct growth *growth;      /* at the process's samples; NULL: none was open at one */
 };
 
 enum bad_reference_kind {
@@ -133,8 +135,9 @@ struct process {
 	uint64_t reconciled;       /* handles that a comparison with the truth added or removed */
 	ARRAY(struct place) places;
 	ARRAY(struct bad_reference) bad_references;
-	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
-	struct exhaustion *exhausted;    /* NULL: no call failed for want of a handle */
+	uint64_t bad_references_dropped;   /* distinct ones beyond BAD_REFERENCES_MAX */
+	struct growth_times *growth_times; /* when it was sampled; NULL: not yet */
+	struct exhaustion *exhausted;      /* NULL: no call failed for want of a handle */
 };
 
 enum { BAD_REFERENCES_MAX = 4096 };
@@ -221,6 +224,11 @@ void model_exit(struct model *model, const struct actor *actor, uint16_t exit_fl
 
 /* Events were lost: every living process is incomplete. */
 void model_lost(struct model *model);
+
+/* Samples the processes that are due, how many handles each place has open: to be called often. The
+ * first samples of a process come `every_ns` after one another. */
+void model_sample(struct model *model, uint64_t now_ns);
+void model_set_every(struct model *model, uint64_t every_ns);
 
 /* A failure for want of a handle begins a new episode when there was none for so long; default
  * EXHAUSTED_QUIET_NS. What limits there are at the beginning of one is told by the caller. */

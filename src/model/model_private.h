@@ -67,6 +67,7 @@ struct model {
 	ARRAY(struct awaited) awaited;
 	struct map awaited_keys; /* hash of (source, number) -> how many of them */
 	bool forgets_attached;
+	uint64_t every_ns;   /* between the first samples of a process */
 	uint64_t quiet_ns;   /* between two episodes of exhaustion */
 	uint32_t ended_kept; /* forked processes that ended and stay */
 	struct forgotten forgotten;

@@ -72,8 +72,11 @@ struct process_record *process_of(struct model *model, const struct actor *actor
 
 void process_free(struct process_record *record)
 {
-	array_each (place, &record->public.places)
+	array_each (place, &record->public.places) {
 		free(place->ends);
+		free(place->growth);
+	}
+	free(record->public.growth_times);
 	array_fini(&record->public.places);
 	array_fini(&record->public.bad_references);
 	exhausted_free(record->public.exhausted);

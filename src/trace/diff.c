@@ -218,6 +218,8 @@ static void group_finish(struct group *group, const struct diff *diff, const str
 	group->opened = place ? place->opened : group->open;
 	group->closed = place ? place->closed : 0;
 	group->ends = place ? place->ends : NULL;
+	group->growth =
+	    place && place->growth && diff->process->growth_times ? place->growth : NULL;
 	group_judge(group, diff, place);
 	sort_handles(group->handles.data, group->handles.count);
 }

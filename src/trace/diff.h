@@ -20,6 +20,7 @@ struct group {
 	char reason[LEAK_REASON_BYTES];
 	uint64_t oldest_ns, newest_ns; /* opening times of handles; 0: not known */
 	const struct lived *ends;     /* of the place's closed ones; NULL: not known. The model's */
+	const struct growth *growth;  /* open over time, at the times of diff.process; likewise */
 	ARRAY(struct handle) handles; /* copies, ascending by number */
 };
 
