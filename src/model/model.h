@@ -112,7 +112,8 @@ struct bad_reference {
 	int32_t number;
 	uint32_t call; /* system call number; fd_syscalls_name() */
 	enum bad_reference_kind kind;
-	bool asks; /* the call does nothing but ask about the number: fcntl(F_GETFD, F_GETFL) */
+	bool asks; /* the call does nothing but ask about the number: fcntl(F_GETFD, F_GETFL),
+		      poll() of no events without waiting */
 	uint64_t count;
 	struct handle_moment now;    /* the latest */
 	struct handle_moment closed; /* time_ns 0: not seen */

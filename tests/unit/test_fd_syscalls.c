@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -353,6 +354,12 @@ static void test_plan(void **state)
 		event.args[4] = event.args[5] = 11;
 		if (row->does == FD_CLOSE)
 			continue;
+		if (row->fd2_values) { /* not a descriptor with any value of the argument */
+			event.args[row->fd2_guard_arg] = 0;
+			assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+			event.args[row->fd2_guard_arg] = 5;
+			assert_int_equal(row->fd2_values >> 5 & 1, 1);
+		}
 		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
 				 1 + (row->fd_arg2 != PLAN_NO_ARG));
 		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
@@ -378,7 +385,8 @@ static void test_exhausted(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < fd_syscalls_table_n; i++) {
 		const struct fd_syscall *row = &fd_syscalls_table[i];
-		bool makes = row->does != FD_NOTHING && row->does != FD_UNSHARE;
+		bool makes =
+		    row->does != FD_NOTHING && row->does != FD_UNSHARE && row->does != FD_SELECT;
 
 		if (row->guard != PLAN_GUARD_NONE || row->does == FD_CLOSE ||
 		    row->does == FD_CLOSE_RANGE)
@@ -428,6 +436,53 @@ static void test_asks(void **state)
 	}
 	assert_int_equal(decode(SYS_read, EVENT_LEAVE, -EBADF, 7, F_GETFD, 0, 0), 1);
 	assert_false(ops[0].asks);
+}
+
+/* What poll() and select() looked for, and an ioctl's second descriptor. */
+static void test_waited_for(void **state)
+{
+	const struct event_polled polled[] = {{12, POLLIN, POLLNVAL}, {13, 0, POLLNVAL}};
+	struct event_syscall event = call_make(SYS_poll, EVENT_LEAVE, 2, 0, 5, 0, 0);
+	uint8_t sets[3 * EVENT_SET_BYTES] = {[0] = 0x81, [EVENT_SET_BYTES + 1] = 1};
+	struct event_data *data = data_make(EVENT_DATA_POLLED, polled, sizeof(polled));
+
+	(void)state;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
+	assert_int_equal(ops[0].number, 12);
+	assert_false(ops[0].asks);
+	assert_int_equal(ops[1].number, 13);
+	assert_true(ops[1].asks);
+	event.args[2] = 100; /* it waits: that is more than a question */
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_false(ops[1].asks);
+	event.number = SYS_ppoll;
+	event.args[2] = 0;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_false(ops[1].asks);
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+
+	sets[2 * EVENT_SET_BYTES + 127] = 0x80;
+	event = call_make(SYS_select, EVENT_LEAVE, -EBADF, 1024, 0, 0, 0);
+	data = data_make(EVENT_DATA_SETS, sets, sizeof(sets));
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 4);
+	assert_int_equal(ops[0].number, 0);
+	assert_int_equal(ops[1].number, 7);
+	assert_int_equal(ops[2].number, 8);
+	assert_int_equal(ops[3].number, 1023);
+	event.args[0] = 8; /* what is behind is not looked at */
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	memset(sets, 0xff, sizeof(sets));
+	event.args[0] = UINT64_MAX;
+	data = data_make(EVENT_DATA_SETS, sets, sizeof(sets));
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 1024);
+	assert_int_equal(ops[1023].kind, HANDLE_BAD_REFERENCE);
+	data->size--;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 0);
+
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, -EBADF, 7, 0x40049409, 9, 0), 2);
+	assert_int_equal(ops[1].number, 9);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, -EBADF, 7, 0x5401, 9, 0), 1);
 }
 
 /* As the kernel that runs here shows them. */
@@ -483,7 +538,7 @@ int main(void)
 	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
 	    cmocka_unit_test(test_asks),      cmocka_unit_test(test_fixed_names),
 	    cmocka_unit_test(test_path),      cmocka_unit_test(test_exhausted),
-	    cmocka_unit_test(test_types),
+	    cmocka_unit_test(test_types),     cmocka_unit_test(test_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

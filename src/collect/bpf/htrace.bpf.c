@@ -101,6 +101,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 		return 0;
 	if (when & PLAN_LEAVE_OK && sample.plan->data && !data_record(regs, sample.plan, result))
 		return 0;
+	if (when & PLAN_LEAVE_EBADF && sample.plan->data == PLAN_DATA_SETS)
+		data_sets(regs, sample.plan->data_arg, argument(regs, sample.plan->data_arg - 1));
 	if (when & PLAN_LEAVE_FAILED)
 		record_short(&sample, 0);
 	else
