@@ -1,6 +1,7 @@
 /* Owns what each verb does in a session: arguments to calls of session and report. */
 #include "cli/host.h"
 #include "cli/options.h"
+#include "cli/output.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -98,10 +99,9 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	report.snapshot_told = true;
 	if (options->pid)
 		report_keep(&report, options->pid);
-	report.cloexec = options->cloexec;
 	report.cloexec_since_ns = snapshot.time_ns;
 	report.cloexec_pid = options->pid;
-	report_filter(&report, options->filter, true);
+	output_choose(options, &report);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
