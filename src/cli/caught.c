@@ -109,7 +109,7 @@ static void add_how_to_go_on(struct words *line, const struct catching *catching
 		words_addf(line, " (thread find %d)", caught->tid);
 	words_addf(line, " shows it, kill -CONT %d lets it go on", caught->pid);
 	if (session_holds_targets(catching->session))
-		words_add(line, "; it is not traced any more, for a debugger could not come in");
+		words_add(line, "; tracing of it has ended, for no debugger could come in");
 }
 
 static void say(struct catching *catching, const char *place)
@@ -170,6 +170,7 @@ void catching_step(struct catching *catching)
 			say_dropped(catching, dropped);
 		if (!any)
 			return;
+		catching->latest_ns = catching->now.time_ns;
 		if (begin_naming(catching))
 			catching->until_ns = clock_now_ns() + NAMING_NS_MAX;
 		else

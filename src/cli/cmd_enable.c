@@ -225,6 +225,12 @@ int command_enable(const struct options *given, int argc, char **argv)
 			"htrace: -p, --await, and -a, --all or --cgroup do not go together\n");
 		return EXIT_USAGE;
 	}
+	if (options.all && !options.cgroup && options.bad_reference_signal) {
+		fprintf(stderr,
+			"htrace: --on-bad-reference with every process of the machine could stop "
+			"any of them, your shell included: name a process (-p) or a --cgroup\n");
+		return EXIT_USAGE;
+	}
 	if (options.awaited)
 		return command_await(&options);
 	if (options.format != &report_text) {

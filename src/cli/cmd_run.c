@@ -147,10 +147,14 @@ static int report(const struct options *options, struct session *session, uint64
  * does shall the shell see a stop: ours, for we are its child. Until then the program may need us
  * to serve it; what else is traced gets a moment to stop as well.
  */
-static void follow_stop(const struct session *session, struct stop *stop)
+static void follow_stop(const struct session *session, const struct catching *catching,
+			struct stop *stop)
 {
 	bool all = false, stopped = false;
 
+	/* It went on, and was stopped again by a bad reference: to stay so. */
+	if (catching->latest_ns > stop->continued_ns)
+		stop->continued_ns = 0;
 	if (!signals_stop_asked() && !stop->continued_ns)
 		return;
 	stopped = session_child_stopped(session, &all);
@@ -195,7 +199,7 @@ static int trace(const struct options *options, struct session *session)
 	bool over = false;
 
 	while (!over && pass_on_signals(session)) {
-		follow_stop(session, &stop);
+		follow_stop(session, &catching, &stop);
 		result = session_step(session, STEP_MS, &error);
 		catching_step(&catching);
 		over = result == -ECHILD;

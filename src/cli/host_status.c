@@ -10,6 +10,7 @@
 #include "trace/duration.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,7 +112,8 @@ static int write_text(const struct host *host, const struct session_status *stat
 	words_addf(&line, "; session %d, ", getpid());
 	words_add_count(&line, own_bytes() >> 20);
 	words_add(&line, " MiB");
-	if (catching_stands_still(&host->catching))
+	if (host->catching.last.text &&
+	    (host->catching.signal != SIGSTOP || catching_stands_still(&host->catching)))
 		words_addf(&line, "; %s", host->catching.last.text);
 	if (host->failure)
 		words_addf(&line, "; tracing has failed: %s", host->failure);

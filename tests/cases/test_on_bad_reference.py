@@ -243,6 +243,8 @@ def test_what_is_refused(lab):
                          ("", "needs a value")]:
         result = lab.call(lab.command("run", [f"--on-bad-reference={value}", "true"]))
         check(result.status == 2 and words in result.errors, f"{value!r}: {result.status} {result.errors}")
+    result = lab.call([lab.htrace, "enable", "-a", STOP])
+    check(result.status == 2 and "any of them" in result.errors, f"{result.status} {result.errors}")
 
 
 harness.main(globals())

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,10 @@ static void test_refusals(void **state)
 	refused(&attach, "-p", "0", "needs a process id");
 	refused(&attach, "-p", "12x", "needs a process id");
 	refused(&attach, "--duration=soon", NULL, "30s, 500ms, 2m or 1h");
+	refused(&run, "--on-bad-reference=halt", NULL, "one of report, stop, signal:SIGNAME");
+	refused(&run, "--on-bad-reference=signal:SIGNONE", NULL, "not 'SIGNONE'");
+	refused(&run, "--on-bad-reference=signal:SIG", NULL, "not 'SIG'");
+	refused(&run, "--on-bad-reference=signal:", NULL, "kill -l lists them");
 	refused(&run, "--zzzzzzzzzzzz", NULL, "htrace help run lists them");
 }
 
@@ -89,6 +94,27 @@ static void test_durations(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		if (options_parse_duration(bad[i], &ns))
 			fail_msg("'%s' was accepted", bad[i]);
+}
+
+static void test_bad_reference_signals(void **state)
+{
+	static const struct {
+		const char *word;
+		int signal;
+	} rows[] = {{"--on-bad-reference=report", 0},
+		    {"--on-bad-reference=stop", SIGSTOP},
+		    {"--on-bad-reference=signal:SIGABRT", SIGABRT},
+		    {"--on-bad-reference=signal:USR1", SIGUSR1},
+		    {"--on-bad-reference=signal:SIGSTOP", SIGSTOP}};
+	struct options options;
+	struct error error;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		assert_int_equal(parse(&run, &options, &error, rows[i].word, NULL), 1);
+		assert_int_equal(options.bad_reference_signal, rows[i].signal);
+	}
+	assert_int_equal(parse(&run, &options, &error, NULL), 0);
+	assert_int_equal(options.bad_reference_signal, 0);
 }
 
 static void test_nearest(void **state)
@@ -119,7 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_spellings),   cmocka_unit_test(test_refusals),
 	    cmocka_unit_test(test_durations),   cmocka_unit_test(test_nearest),
-	    cmocka_unit_test(test_environment),
+	    cmocka_unit_test(test_environment), cmocka_unit_test(test_bad_reference_signals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
