@@ -30,6 +30,24 @@ struct call_frame {
 	uint64_t stub; /* return address into the stub */
 };
 
+static inline uint64_t call_argument(const struct call_frame *frame, uint8_t index)
+{
+	switch (index) {
+	case 0:
+		return frame->di;
+	case 1:
+		return frame->si;
+	case 2:
+		return frame->dx;
+	case 3:
+		return frame->r10;
+	case 4:
+		return frame->r8;
+	default:
+		return frame->r9;
+	}
+}
+
 /* A thread's own; in private memory that a forked child finds empty (MADV_WIPEONFORK). */
 struct agent_thread {
 	uint64_t fs_base;    /* whose it is; 0: nobody's */

@@ -8,7 +8,7 @@
 #include "event/site_search.h"
 #include "raise.h"
 
-enum { EBADF_RESULT = -9, ERRORS_MAX = 4095 };
+enum { EBADF_RESULT = -9, ENFILE_RESULT = -23, EMFILE_RESULT = -24 };
 
 /* enum plan_when of this call. */
 static uint8_t wanted(const struct call_frame *frame, uint32_t number)
@@ -26,6 +26,8 @@ static uint8_t when_of(uint8_t when, int64_t result)
 		return when & PLAN_LEAVE_OK;
 	if (result == EBADF_RESULT)
 		return when & (PLAN_LEAVE_EBADF | PLAN_LEAVE_FAILED);
+	if (result == EMFILE_RESULT || result == ENFILE_RESULT)
+		return when & (PLAN_LEAVE_FULL | PLAN_LEAVE_FAILED);
 	return when & PLAN_LEAVE_FAILED;
 }
 

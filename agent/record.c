@@ -46,24 +46,6 @@ void *record_begin(struct agent_thread *thread, uint32_t bytes, uint16_t flags)
 	return header;
 }
 
-static uint64_t argument(const struct call_frame *frame, uint8_t index)
-{
-	switch (index) {
-	case 0:
-		return frame->di;
-	case 1:
-		return frame->si;
-	case 2:
-		return frame->dx;
-	case 3:
-		return frame->r10;
-	case 4:
-		return frame->r8;
-	default:
-		return frame->r9;
-	}
-}
-
 /* ---- what the call wrote ---- */
 
 /* struct clone_args begins with flags, pidfd. */
@@ -81,7 +63,7 @@ static void fill_clone3(struct event_syscall *event, uint64_t address)
 
 static void fill_out(struct event_syscall *event, const struct call *call)
 {
-	uint64_t address = argument(call->frame, call->plan.out_arg) + call->plan.out_offset;
+	uint64_t address = call_argument(call->frame, call->plan.out_arg) + call->plan.out_offset;
 	int32_t numbers[2] = {-1, -1};
 
 	switch (call->plan.out) {
@@ -160,7 +142,8 @@ static void complete(const struct call *call, uint8_t *piece, uint32_t bytes, ui
 	if (left)
 		ring_cancel(piece + data_bytes + bytes, left);
 	if (data_bytes)
-		data_fill(&call->data, (struct event_data *)piece, call->thread);
+		data_fill(&call->data, (struct event_data *)piece, call->thread, &call->plan,
+			  call->frame);
 	if (data_bytes)
 		ring_commit(piece + data_bytes, EVENT_SYSCALL, bytes);
 	ring_commit_call(call->thread, piece, data_bytes ? EVENT_DATA : EVENT_SYSCALL,
@@ -339,8 +322,9 @@ void record_call(struct agent_thread *thread, const struct call_frame *frame, ui
 	};
 	uint8_t *piece;
 
-	if (phase == EVENT_LEAVE && result >= 0 && call.plan.data &&
-	    !data_find(&call.data, &call.plan, number, argument(frame, call.plan.data_arg), result))
+	if (phase == EVENT_LEAVE && call.plan.data &&
+	    (result >= 0 || call.plan.data == PLAN_DATA_SETS) &&
+	    !data_find(&call.data, &call.plan, number, frame, result))
 		return;
 	if (with_stack) {
 		record_with_stack(&call);

@@ -52,6 +52,7 @@ static int serve_words(struct serving *serving, const struct verb *verb, int arg
 		return EXIT_USAGE;
 	status = verb->serve(serving, &options, words.plain_n, words.plain);
 	option_words_fini(&words);
+	options_fini(&options);
 	return status;
 }
 

@@ -2,6 +2,7 @@
 #include "cli/options.h"
 
 #include "base/alloc.h"
+#include "cli/options_filter.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 
 /* What a session is asked. */
 enum {
+	VERB_TELLS = VERB_RUN | VERB_ATTACH | VERB_DIFF | VERB_SHOW | VERB_HANDLES | VERB_PROCESSES,
 	VERB_ASKS = VERB_SNAPSHOT | VERB_DIFF | VERB_SHOW | VERB_HANDLES | VERB_PROCESSES |
 		    VERB_STATUS | VERB_DISABLE,
 };
@@ -232,6 +234,18 @@ const struct option_row option_rows[] = {
     {"--error-exitcode", "N", NULL, VERB_RUN,
      "exit with N when leaks are found (otherwise with the program's own status)",
      set_error_exitcode},
+    {"--type", "TYPE[,TYPE]", NULL, VERB_TELLS,
+     "show handles of these types only; socket: of all kinds of sockets", filter_set_type},
+    {"--name", "GLOB", NULL, VERB_TELLS,
+     "show handles with such a name only: '/var/log/*', '*.log'", filter_set_name},
+    {"--stack", "REGEX", NULL, VERB_TELLS,
+     "show only what has a frame like this: FUNCTION MODULE FILE:LINE", filter_set_stack},
+    {"--not-stack", "REGEX", NULL, VERB_TELLS, "hide what has a frame like this",
+     filter_set_not_stack},
+    {"--min-age", "DURATION", NULL, VERB_TELLS, "show handles that have been open so long only",
+     filter_set_age},
+    {"--top", "N", NULL, VERB_TELLS,
+     "show the N places that matter most (show: traces, processes: processes)", filter_set_n},
     {NULL, NULL, NULL, 0, NULL, NULL},
 };
 
@@ -397,6 +411,12 @@ static bool is_option(const char *word)
 	return word[0] == '-' && word[1];
 }
 
+void options_fini(struct options *options)
+{
+	filter_free(options->filter);
+	options->filter = NULL;
+}
+
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
 		  struct error *error)
 {
@@ -411,6 +431,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 		result = parse_one(verb, argc - used, argv + used, out, &row, &taken, error);
 		used += taken;
 	}
+	if (result)
+		options_fini(out);
 	return result ?: used;
 }
 
@@ -435,8 +457,10 @@ int options_parse_mixed(const struct verb *verb, int argc, char **argv, struct o
 		for (int i = 0; !result && i < taken && !(row && row->verbs & OPTION_OWN); i++)
 			words->sent[words->sent_n++] = argv[used + i];
 	}
-	if (result)
+	if (result) {
 		option_words_fini(words);
+		options_fini(out);
+	}
 	return result;
 }
 

@@ -98,6 +98,7 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	report.snapshot_told = true;
 	if (options->pid)
 		report_keep(&report, options->pid);
+	report_filter(&report, options->filter, true);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
@@ -147,6 +148,7 @@ int serve_show(struct serving *serving, const struct options *options, int argc,
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report.filter = options->filter;
 	report_name_traces(&report, &query);
 	result = options->format->write_traces(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
@@ -165,6 +167,7 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report.filter = options->filter;
 	report_name_handles(&report, &query);
 	result = options->format->write_handles(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
@@ -181,6 +184,7 @@ int serve_processes(struct serving *serving, const struct options *options, int 
 		return too_many(serving, "processes", "no words");
 	session_report(serving->session, &since_tracing, &report, serving->progress,
 		       serving->progress_context);
+	report_filter(&report, options->filter, false);
 	result = options->format->write_processes(&report, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);

@@ -90,6 +90,19 @@ enum event_data_kind {
 	EVENT_DATA_PATH = 1,    /* a string that an argument points to, no NUL needed at its end */
 	EVENT_DATA_CONTROL = 2, /* msg_control bytes as the kernel wrote them (cmsg(3)) */
 	EVENT_DATA_FDS = 3,     /* bitmap of the open descriptors, bit n of word n/64 is number n */
+	EVENT_DATA_POLLED = 4,  /* struct event_polled: descriptors that poll() found not open */
+	EVENT_DATA_SETS = 5,    /* three bitmaps of EVENT_SET_BYTES: what select() was given */
+};
+
+enum {
+	EVENT_POLLED_MAX = 8,  /* of one call, the first */
+	EVENT_SET_BYTES = 128, /* the numbers below FD_SETSIZE */
+};
+
+/* struct pollfd of poll(2). */
+struct event_polled {
+	int32_t number;
+	uint16_t events, revents;
 };
 
 enum event_data_flags {
@@ -177,6 +190,7 @@ _Static_assert(sizeof(struct event_syscall) == 216, "wire format");
 _Static_assert(__builtin_offsetof(struct event_syscall, registers) == EVENT_SYSCALL_SHORT_BYTES,
 	       "wire format");
 _Static_assert(sizeof(struct event_data) == 32, "wire format");
+_Static_assert(sizeof(struct event_polled) == 8, "as poll(2) has it");
 _Static_assert(sizeof(struct event_fork) == 32, "wire format");
 _Static_assert(sizeof(struct event_exec) == 32, "wire format");
 _Static_assert(sizeof(struct event_exit) == 32, "wire format");

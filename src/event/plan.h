@@ -11,6 +11,7 @@
 enum {
 	PLAN_SYSCALLS_MAX = 512, /* x86-64 numbers end at 470 or so */
 	PLAN_GUARD_VALUES_MAX = 64,
+	PLAN_POLLED_MAX = 4096,
 	PLAN_QUESTIONS_MAX = 8,
 	PLAN_NO_ARG = 0xff,
 };
@@ -24,6 +25,8 @@ enum plan_when {
 				  on entry that the number is open, and stays so until the call
 				  looks at it, may leave the record out */
 	PLAN_LEAVE_EBADF = 8,  /* on return with -EBADF, with a stack: a bad reference */
+	PLAN_LEAVE_FULL = 16,  /* on return with -EMFILE or -ENFILE, with a stack: no number, or no
+				  file, was left to give out */
 };
 
 /* What is read from the target's memory on return into event_syscall.out. */
@@ -42,6 +45,11 @@ enum plan_data {
 	PLAN_DATA_CONTROL = 2,        /* ... to a struct msghdr; without control bytes on return
 					 no record is made */
 	PLAN_DATA_CONTROL_VECTOR = 3, /* ... to struct mmsghdr[result], likewise */
+	PLAN_DATA_POLLED = 4, /* ... to struct pollfd[args[data_arg + 1]], of which the first
+				 PLAN_POLLED_MAX are looked at: those with POLLNVAL; without one on
+				 return no record is made */
+	PLAN_DATA_SETS = 5,   /* args[data_arg] and the next two point to sets of
+				 args[data_arg - 1] bits, or are 0: read on return with -EBADF */
 };
 
 /* A record is made only for a call whose argument passes the guard. */

@@ -5,6 +5,7 @@
 #include "model/model.h"
 
 #include "base/alloc.h"
+#include "model/handle_type.h"
 #include "model/model_private.h"
 #include "stack/stack_table.h"
 
@@ -20,6 +21,8 @@ struct model *model_new(const struct model_observer *observer)
 {
 	struct model *model = xcalloc(1, sizeof(*model));
 
+	model->quiet_ns = EXHAUSTED_QUIET_NS;
+	model->every_ns = GROWTH_STEP_NS;
 	if (observer)
 		model->observer = *observer;
 	return model;
@@ -93,6 +96,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 	handle->awaited = false;
 	handle->observed = false;
 	handle->type = type ? strtab_intern(&model->strings, type) : NULL;
+	handle->opened_as = type ? OPENED_AS_TYPE : OPENED_AS_UNKNOWN;
 	handle_set_name(table, handle, NULL, 0);
 	if (table->owner)
 		place_open(table->owner, handle);
@@ -111,6 +115,19 @@ static void tell_opened(struct model *model, const struct handle *handle, uint32
 		model->observer.trace(model->observer.context, &trace);
 }
 
+/* accept() says "socket"; the listening one is known to be a tcp one. */
+static const char *type_of_op(struct model *model, const struct handle_table *table,
+			      const struct handle_op *op)
+{
+	const struct handle *like = op->alike ? handle_table_get(table, op->source) : NULL;
+
+	if (!op->type)
+		return NULL;
+	if (like && like->open && like->type && handle_type_is(like->type, op->type))
+		return like->type;
+	return strtab_intern(&model->strings, op->type);
+}
+
 static void open_one(struct model *model, const struct actor *actor, struct handle_table *table,
 		     const struct handle_op *op)
 {
@@ -118,7 +135,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	const struct handle *source =
 	    op->kind == HANDLE_DUPLICATE ? handle_table_get(table, op->source) : NULL;
 	struct handle *handle = handle_table_put(table, op->number);
-	const char *type = op->type ? strtab_intern(&model->strings, op->type) : NULL;
+	const char *type = type_of_op(model, table, op);
 
 	if (source == handle || (source && !source->open))
 		source = NULL;
@@ -142,6 +159,9 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	handle->awaited = false;
 	handle->observed = false;
 	handle->type = source ? source->type : type;
+	handle->opened_as = source && source->opened_as != OPENED_AS_TYPE
+				? source->opened_as
+				: opened_as_of(handle->type);
 	if (source)
 		handle_share_name(handle, source);
 	else
@@ -245,6 +265,9 @@ void model_apply(struct model *model, const struct actor *actor, const struct ha
 	case HANDLE_RECONCILE:
 		record->public.incomplete = true;
 		break;
+	case HANDLE_EXHAUSTED:
+		exhausted_add(model, record, actor, op);
+		break;
 	}
 }
 
@@ -344,8 +367,9 @@ const struct place *model_place(const struct model *model, const struct process 
 	if (handle->place >= process->places.count)
 		return NULL;
 	place = &process->places.data[handle->place];
-	return place->stack_id == handle->opened.stack_id && place->type == handle->type ? place
-											 : NULL;
+	return place->stack_id == handle->opened.stack_id && place->type == handle_class(handle)
+		   ? place
+		   : NULL;
 }
 
 size_t model_bytes(const struct model *model)
@@ -366,9 +390,13 @@ size_t model_bytes(const struct model *model)
 
 		bytes += sizeof(*record);
 		bytes += record->public.places.capacity * sizeof(struct place);
-		array_each (place, &record->public.places)
+		array_each (place, &record->public.places) {
 			bytes += place->ends ? sizeof(*place->ends) : 0;
+			bytes += place->growth ? sizeof(*place->growth) : 0;
+		}
+		bytes += record->public.growth_times ? sizeof(struct growth_times) : 0;
 		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
+		bytes += exhausted_bytes(record->public.exhausted);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);
 		bytes += record->bad_index.capacity * sizeof(struct map_entry);
 		bytes += record->own_tables.capacity * sizeof(int32_t);

@@ -67,6 +67,8 @@ struct model {
 	ARRAY(struct awaited) awaited;
 	struct map awaited_keys; /* hash of (source, number) -> how many of them */
 	bool forgets_attached;
+	uint64_t every_ns;   /* between the first samples of a process */
+	uint64_t quiet_ns;   /* between two episodes of exhaustion */
 	uint32_t ended_kept; /* forked processes that ended and stay */
 	struct forgotten forgotten;
 };
@@ -101,6 +103,7 @@ void place_open(struct process_record *record, struct handle *handle);
 void place_close(struct process_record *record, struct handle *handle,
 		 const struct handle_moment *closed);
 void place_retype(struct process_record *record, struct handle *handle, const char *type);
+enum opened_as opened_as_of(const char *type);
 
 /* close.c */
 void close_begin(struct model *model, const struct actor *actor, struct process_record *record,
@@ -121,6 +124,14 @@ bool close_under_way(const struct model *model, const struct handle_table *table
 /* bad_reference.c */
 void bad_reference_add(struct model *model, struct process_record *record,
 		       const struct bad_reference *bad);
+
+/* exhausted.c: a call failed for want of a handle */
+void exhausted_add(struct model *model, struct process_record *record, const struct actor *actor,
+		   const struct handle_op *op);
+void exhausted_free(struct exhaustion *exhausted);
+void exhausted_stacks_each(const struct exhaustion *exhausted,
+			   void (*each)(void *context, uint32_t stack_id), void *context);
+size_t exhausted_bytes(const struct exhaustion *exhausted);
 
 /* fds.c: corrections by an EVENT_DATA_FDS; `unseen` is the origin of what a complete table lacks */
 void fds_correct(struct model *model, struct handle_table *table, const struct event_data *fds,

@@ -72,10 +72,14 @@ struct process_record *process_of(struct model *model, const struct actor *actor
 
 void process_free(struct process_record *record)
 {
-	array_each (place, &record->public.places)
+	array_each (place, &record->public.places) {
 		free(place->ends);
+		free(place->growth);
+	}
+	free(record->public.growth_times);
 	array_fini(&record->public.places);
 	array_fini(&record->public.bad_references);
+	exhausted_free(record->public.exhausted);
 	array_fini(&record->own_tables);
 	array_fini(&record->ended);
 	map_fini(&record->place_index);
@@ -100,7 +104,8 @@ static bool process_is_kept(struct model *model, const struct process_record *re
 
 	if (!record->forked && !model->forgets_attached)
 		return true;
-	if (!open && !record->public.incomplete && !record->public.bad_references.count)
+	if (!open && !record->public.incomplete && !record->public.bad_references.count &&
+	    !record->public.exhausted)
 		return false;
 	if (model->ended_kept < PROCESSES_ENDED_MAX) {
 		model->ended_kept++;

@@ -51,5 +51,6 @@ void model_stacks_each(const struct model *model, void (*each)(void *context, ui
 			each(context, bad->closed.stack_id);
 			each(context, bad->opened.stack_id);
 		}
+		exhausted_stacks_each((*record)->public.exhausted, each, context);
 	}
 }

@@ -158,6 +158,8 @@ static json_t *json_process(const struct report *report, const struct report_pro
 	json_object_set_new(object, "reconciled", json_count(process->reconciled));
 	json_object_set_new(object, "bad_references_dropped",
 			    json_count(process->bad_references_dropped));
+	if (report->filter)
+		json_object_set_new(object, "hidden_handles", json_count(diff->hidden));
 	return object;
 }
 
@@ -184,6 +186,8 @@ static void write_process(struct output *output, const struct report_process *sh
 	fputs("],\n    \"bad_references\": [", output->stream);
 	separator = "\n      ";
 	array_each (bad, &process->bad_references) {
+		if (!report_tells_bad(shown, bad))
+			continue;
 		fputs(separator, output->stream);
 		write_bad_reference(output, process, bad);
 		separator = ",\n      ";
@@ -207,9 +211,10 @@ static json_t *json_forgotten(const struct report *report)
 json_t *json_report_head(const struct report *report, const char *schema)
 {
 	struct symbolizer_stats symbols = {0};
+	json_t *head;
 
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack(
+	head = json_pack(
 	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema", schema, "version",
 	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
 	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
@@ -217,6 +222,9 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	    json_count(report->unseen_processes), "modules_without_symbols",
 	    (int)symbols.modules_without_symbols, "modules_unreadable",
 	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	if (report->filter)
+		json_object_set_new(head, "hidden", json_hidden(&report->hidden));
+	return head;
 }
 
 static int write_json(const struct report *report, const struct report_style *style, FILE *stream)

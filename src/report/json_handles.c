@@ -91,11 +91,14 @@ int json_handles(const struct report *report, const struct report_query *query,
 	_cleanup_(output) struct output output = {
 	    .report = report, .query = query, .stream = stream};
 	const char *separator = "\n  ";
+	json_t *head;
 
 	handle_list_make(&list, report, query);
 	fputs("{", stream);
-	json_write_members_take(stream, json_answer(report, query, "htrace.handles/1"),
-				"processes");
+	head = json_answer(report, query, "htrace.handles/1");
+	if (report->filter)
+		json_object_set_new(head, "hidden", json_hidden(&list.hidden));
+	json_write_members_take(stream, head, "processes");
 	fputs("[", stream);
 	array_each (section, &list.sections) {
 		fputs(separator, stream);

@@ -41,6 +41,9 @@ json_t *json_wall(const struct report *report);
 /* What a report says of itself and over all processes: what was lost, what was forgotten. */
 json_t *json_report_head(const struct report *report, const char *schema);
 
+/* What a filter hides: the value of "hidden", which only a filtered document has. */
+json_t *json_hidden(const struct hidden *hidden);
+
 /* What an answer to `show` or `handles` begins with. */
 json_t *json_answer(const struct report *report, const struct report_query *query,
 		    const char *schema);

@@ -48,6 +48,8 @@ int json_processes(const struct report *report, const struct report_style *style
 
 	(void)style;
 	process_rows_make(&rows, report);
+	if (report->filter)
+		json_object_set_new(head, "hidden", json_hidden(&rows.hidden));
 	fputs("{", stream);
 	json_dumpf(head, stream, JSON_EMBED);
 	json_decref(head);

@@ -135,6 +135,8 @@ static json_t *json_head(const struct output *output)
 	json_object_set_new(object, "traces_parsed", json_count(list->parsed));
 	json_object_set_new(object, "traces_matched", json_count(list->matched));
 	json_object_set_new(object, "traces_shown", json_count(list->traces.count));
+	if (output->report->filter)
+		json_object_set_new(object, "hidden", json_hidden(&list->hidden));
 	return object;
 }
 

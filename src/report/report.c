@@ -52,6 +52,8 @@ void report_name(const struct report *report)
 		array_each (group, &process->diff.groups)
 			name_group(report, group);
 		array_each (bad, &process->process->bad_references) {
+			if (!report_tells_bad(process, bad))
+				continue;
 			name_stack(report, bad->now.stack_id);
 			name_stack(report, bad->closed.stack_id);
 			name_stack(report, bad->opened.stack_id);
@@ -91,6 +93,12 @@ void report_name_handles(const struct report *report, const struct report_query 
 	map_fini(&named);
 }
 
+static void process_fini(struct report_process *process)
+{
+	diff_fini(&process->diff);
+	free(process->bad_hidden);
+}
+
 void report_keep(struct report *report, int32_t pid)
 {
 	size_t kept = 0;
@@ -99,7 +107,7 @@ void report_keep(struct report *report, int32_t pid)
 		if (process->process->pid == pid)
 			report->processes.data[kept++] = *process;
 		else
-			diff_fini(&process->diff);
+			process_fini(process);
 	}
 	report->processes.count = kept;
 }
@@ -107,6 +115,6 @@ void report_keep(struct report *report, int32_t pid)
 void report_fini(struct report *report)
 {
 	array_each (process, &report->processes)
-		diff_fini(&process->diff);
+		process_fini(process);
 	array_fini(&report->processes);
 }

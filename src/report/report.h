@@ -6,6 +6,7 @@
 #define HTRACE_REPORT_REPORT_H
 
 #include "model/model.h"
+#include "report/filter.h"
 #include "stack/stack_table.h"
 #include "symbol/symbolizer.h"
 #include "trace/diff.h"
@@ -19,6 +20,7 @@ struct report_process {
 	const struct process *process;
 	const char *exe; /* path; NULL: not known */
 	struct diff diff;
+	bool *bad_hidden; /* by index of bad reference: a filter hides it; NULL: none is hidden */
 };
 
 struct report {
@@ -33,6 +35,8 @@ struct report {
 	uint64_t unseen_processes;  /* ran a program that the agent cannot be put into */
 	struct timespec wall;       /* time of day of the report */
 	bool snapshot_told;         /* the user asked for the snapshot, and was told of it */
+	struct filter *filter;      /* NULL: none; set by report_filter() */
+	struct hidden hidden;       /* what it has taken out of `processes` */
 	ARRAY(struct report_process) processes;
 };
 
@@ -83,6 +87,9 @@ void report_name_handles(const struct report *report, const struct report_query 
 
 /* Whether reports say where the place's other handles were closed. */
 bool group_tells_closers(const struct group *group);
+
+/* Whether a filter leaves this bad reference of the process. */
+bool report_tells_bad(const struct report_process *shown, const struct bad_reference *bad);
 
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);

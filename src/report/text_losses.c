@@ -92,6 +92,18 @@ static void untold_losses(struct section *section, const struct forgotten *forgo
 	     words_text(&meaning));
 }
 
+void text_hidden(const struct page *page, const struct hidden *hidden)
+{
+	_cleanup_(words_fini) struct words line = {0};
+
+	hidden_add(&line, hidden);
+	if (!*words_text(&line))
+		return;
+	words_add(&line, ".");
+	fputc('\n', page->stream);
+	page_paragraph(page, 0, TEXT_INDENT, PAGE_DOUBT, "", words_text(&line));
+}
+
 void text_losses(const struct page *page)
 {
 	struct section section = {.page = page};

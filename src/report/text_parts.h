@@ -22,11 +22,14 @@ void text_stack(const struct page *page, const struct report_process *process, u
 void text_bad_references(const struct page *page, const struct report_process *process);
 
 /* Are there any that may need mending, and would two processes' look the same? */
-bool text_bad_references_worry(const struct process *process);
-bool text_bad_references_alike(const struct process *a, const struct process *b);
+bool text_bad_references_worry(const struct report_process *shown);
+bool text_bad_references_alike(const struct report_process *a, const struct report_process *b);
 
 /* The handles that are in no group, a line for each origin where they are few. */
 void text_others(const struct page *page, const struct diff *diff);
+
+/* How much a filter hides, where it hides anything. */
+void text_hidden(const struct page *page, const struct hidden *hidden);
 
 /* What the report does not know, where there is anything; over all processes. */
 void text_losses(const struct page *page);

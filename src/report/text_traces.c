@@ -258,6 +258,8 @@ static void write_nobody(const struct telling *telling)
 
 	if (!telling->page->report->processes.count)
 		words_add(&line, "No process was traced.");
+	else if (telling->list->hidden.traces)
+		words_add(&line, "No trace that is not hidden is kept.");
 	else if (query->pid)
 		words_addf(&line, "Process %d is not traced.", query->pid);
 	else if (query->number >= 0)
@@ -290,6 +292,7 @@ int text_traces(const struct report *report, const struct report_query *query,
 	if (!query->pid)
 		write_silent(&telling);
 	write_counts(&telling);
+	text_hidden(&page, &list.hidden);
 	text_losses(&page);
 	text_cache_fini(&telling.stacks);
 	return stream_finish(stream);

@@ -121,14 +121,16 @@ static void write_trace(struct output *output, int32_t number, const char *kind,
 		stack_lines(output, moment->stack_id));
 }
 
-static void write_bad_references(struct output *output, const struct process *process)
+static void write_bad_references(struct output *output, const struct report_process *shown)
 {
+	const struct process *process = shown->process;
 	uint64_t parsed = 0, dumped = 0;
 
-	if (!process->bad_references.count)
-		return;
-	fprintf(output->stream, "\nProcess 0x%x\n\n", (unsigned)process->pid);
 	array_each (bad, &process->bad_references) {
+		if (!report_tells_bad(shown, bad))
+			continue;
+		if (!dumped)
+			fprintf(output->stream, "\nProcess 0x%x\n\n", (unsigned)process->pid);
 		write_trace(output, bad->number, "BAD REFERENCE", &bad->now);
 		if (bad->closed.time_ns)
 			write_trace(output, bad->number, "CLOSE", &bad->closed);
@@ -137,9 +139,11 @@ static void write_bad_references(struct output *output, const struct process *pr
 		dumped += 1 + !!bad->closed.time_ns + !!bad->opened.time_ns;
 		parsed += bad->count + !!bad->closed.time_ns + !!bad->opened.time_ns;
 	}
-	fprintf(output->stream,
-		"\nParsed 0x%" PRIx64 " stack traces.\nDumped 0x%" PRIx64 " stack traces.\n",
-		parsed, dumped);
+	if (dumped)
+		fprintf(output->stream,
+			"\nParsed 0x%" PRIx64 " stack traces.\nDumped 0x%" PRIx64
+			" stack traces.\n",
+			parsed, dumped);
 }
 
 void windbg_losses(const struct process *process, FILE *stream)
@@ -159,6 +163,15 @@ void windbg_losses(const struct process *process, FILE *stream)
 	if (process->bad_references_dropped)
 		fprintf(stream, "Warning: 0x%" PRIx64 " more bad references are not shown.\n",
 			process->bad_references_dropped);
+}
+
+void windbg_hidden(const struct hidden *hidden, FILE *stream)
+{
+	_cleanup_(words_fini) struct words line = {0};
+
+	hidden_add(&line, hidden);
+	if (*words_text(&line))
+		fprintf(stream, "Warning: %s.\n", words_text(&line));
 }
 
 void windbg_common_losses(const struct report *report, FILE *stream)
@@ -194,9 +207,10 @@ static int write_windbg(const struct report *report, const struct report_style *
 				process == report->processes.data ? "" : "\n",
 				(unsigned)process->process->pid);
 		write_open(&output, &process->diff);
-		write_bad_references(&output, process->process);
+		write_bad_references(&output, process);
 		windbg_losses(process->process, stream);
 	}
+	windbg_hidden(&report->hidden, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }

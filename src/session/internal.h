@@ -73,6 +73,7 @@ struct session {
 	bool has_nameless;               /* a target has */
 	uint64_t look_after_ns;          /* not before this time again */
 	uint64_t last_event_ns;
+	uint64_t sample_after_ns; /* not before this time again */
 	struct snapshot snapshot; /* the last one */
 	ARRAY(struct named_snapshot) snapshots;
 	uint32_t traces_max;

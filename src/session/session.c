@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTLIVE_STEP_MS = 1000, MEND_PAUSE_NS = 1000000000 };
+enum { OUTLIVE_STEP_MS = 1000, MEND_PAUSE_NS = 1000000000, SAMPLE_PAUSE_NS = 50000000 };
 
 /* In the order in which "auto" tries them. */
 static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_agent,
@@ -323,6 +323,17 @@ static void session_mend(struct session *session)
 	session->mend_after_ns = end_ns + MEND_PAUSE_NS + 4 * (end_ns - begin_ns);
 }
 
+/* How many handles each place has open, over time: looked at now and then, not at each event. */
+static void sample(struct session *session)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns < session->sample_after_ns)
+		return;
+	model_sample(session->model, now_ns);
+	session->sample_after_ns = now_ns + SAMPLE_PAUSE_NS;
+}
+
 int session_step(struct session *session, int timeout_ms, struct error *error)
 {
 	struct event_sink sink = {session_receive, session};
@@ -338,6 +349,8 @@ int session_step(struct session *session, int timeout_ms, struct error *error)
 	    clock_now_ns() >= session->mend_after_ns) {
 		session_mend(session);
 	}
+	if (!session->over)
+		sample(session);
 	return result;
 }
 

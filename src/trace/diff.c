@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "model/handle_type.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,14 +25,27 @@ static bool types_equal(const char *a, const char *b)
 static bool group_holds(const struct group *group, const struct handle *handle)
 {
 	return group->stack_id == handle->opened.stack_id && group->origin == handle->origin &&
-	       types_equal(group->type, handle->type);
+	       types_equal(handle_class(&group->handles.data[0]), handle_class(handle));
 }
 
 static uint64_t group_key(const struct handle *handle)
 {
-	uint64_t type = handle->type ? hash_bytes(handle->type, strlen(handle->type), 0) : 0;
+	const char *class = handle_class(handle);
+	uint64_t type = class ? hash_bytes(class, strlen(class), 0) : 0;
 
 	return hash_combine(type, (uint64_t)handle->opened.stack_id << 8 | handle->origin);
+}
+
+/* What all of them are. What paths led to is in any case "file". */
+static const char *group_type(const struct group *group)
+{
+	const char *type = group->handles.data[0].type;
+
+	array_each (handle, &group->handles)
+		type = handle_type_common(type, handle->type);
+	if (type && !strcmp(type, "mixed"))
+		return handle_class(&group->handles.data[0]) ?: type;
+	return type;
 }
 
 /* The group of `handle`, made where there was none. */
@@ -49,7 +63,6 @@ static struct group *group_of(struct builder *builder, const struct handle *hand
 			return &diff->groups.data[*slot - 1];
 	}
 	array_push(&diff->groups, (struct group){
-				      .type = handle->type,
 				      .stack_id = handle->opened.stack_id,
 				      .origin = handle->origin,
 				  });
@@ -101,7 +114,7 @@ static void add_handle(void *context, const struct handle *known)
 static bool place_matches(const struct place *place, const struct handle *handle)
 {
 	return place->stack_id == handle->opened.stack_id && place->origin == handle->origin &&
-	       (!place->type || !handle->type || types_equal(place->type, handle->type));
+	       types_equal(place->type, handle_class(handle));
 }
 
 /*
@@ -200,10 +213,13 @@ static void group_finish(struct group *group, const struct diff *diff, const str
 
 	if (!place && first->opened.pid != diff->process->pid)
 		place = place_of(model_process(model, first->opened.pid), first);
+	group->type = group_type(group);
 	group->open = group->handles.count;
 	group->opened = place ? place->opened : group->open;
 	group->closed = place ? place->closed : 0;
 	group->ends = place ? place->ends : NULL;
+	group->growth =
+	    place && place->growth && diff->process->growth_times ? place->growth : NULL;
 	group_judge(group, diff, place);
 	sort_handles(group->handles.data, group->handles.count);
 }

@@ -52,7 +52,7 @@ static void test_leave(void **state)
 	assert_int_equal(event->phase, EVENT_LEAVE);
 	assert_int_equal(event->result, fd);
 	assert_int_equal(event->stacks_n, 1);
-	harness_after_call(__NR_eventfd2, args, -EMFILE);
+	harness_after_call(__NR_eventfd2, args, -EINVAL);
 	harness_nothing();
 	close(fd);
 }
@@ -107,6 +107,21 @@ static void test_ebadf(void **state)
 	check_leave(__NR_close, 999, 0, -EBADF, 1, 0);
 	agent.arena->plan.calls[__NR_read].when = 0;
 	check_leave(__NR_read, 999, 0, -EBADF, 0, 0);
+}
+
+/* No room for another handle is told with a stack, of calls that would have made one. */
+static void test_exhausted(void **state)
+{
+	check_leave(__NR_accept4, 5, 0, -EMFILE, 1, 1);
+	check_leave(__NR_openat, (uint32_t)AT_FDCWD, 0, -ENFILE, 1, 1);
+	check_leave(__NR_fcntl, 3, F_DUPFD, -EMFILE, 1, 1);
+	check_leave(__NR_fcntl, 3, F_SETLK, -EMFILE, 0, 0);
+	check_leave(__NR_accept4, 5, 0, -ECONNABORTED, 0, 0);
+	check_leave(__NR_read, 5, 0, -EMFILE, 0, 0);
+	agent.arena->plan.calls[__NR_read].when = PLAN_LEAVE_FULL;
+	check_leave(__NR_read, 5, 0, -EMFILE, 1, 1);
+	check_leave(__NR_read, 5, 0, 3, 0, 0);
+	check_leave(__NR_read, 5, 0, -EBADF, 0, 0);
 }
 
 static void test_off(void **state)
@@ -349,6 +364,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_leave, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_guards, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_ebadf, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_exhausted, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_off, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_out, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_paths, harness_setup, harness_teardown),

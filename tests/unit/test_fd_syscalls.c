@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,6 +105,49 @@ static size_t decode(uint32_t number, enum event_phase phase, int64_t result, ui
 	return fd_syscalls_decode(&event, NULL, ops);
 }
 
+/* What the arguments tell of the type. */
+static void test_types(void **state)
+{
+	static const struct {
+		uint64_t domain, type, protocol;
+		const char *is;
+	} sockets[] = {
+	    {AF_INET, SOCK_STREAM, 0, "tcp"},
+	    {AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP, "tcp"},
+	    {AF_INET, SOCK_STREAM, IPPROTO_SCTP, "sctp"},
+	    {AF_INET6, SOCK_STREAM, 262, "mptcp"},
+	    {AF_INET, SOCK_DGRAM, 0, "udp"},
+	    {AF_INET, SOCK_DGRAM, IPPROTO_ICMP, "ping"},
+	    {AF_INET6, SOCK_RAW, 255, "raw"},
+	    {AF_INET, 9, 9, "socket"},
+	    {AF_UNIX, SOCK_SEQPACKET, 0, "unix"},
+	    {AF_NETLINK, SOCK_RAW, 0, "netlink"},
+	    {AF_PACKET, SOCK_DGRAM, 8, "packet"},
+	    {AF_VSOCK, SOCK_STREAM, 0, "vsock"},
+	    {AF_ALG, SOCK_SEQPACKET, 0, "alg"},
+	    {99, SOCK_STREAM, 0, "socket"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(*sockets); i++) {
+		assert_int_equal(decode(SYS_socket, EVENT_LEAVE, 5, sockets[i].domain,
+					sockets[i].type, sockets[i].protocol, 0),
+				 1);
+		assert_string_equal(ops[0].type, sockets[i].is);
+	}
+	decode(SYS_accept4, EVENT_LEAVE, 5, 3, 0, 0, 0);
+	assert_true(ops[0].alike);
+	assert_int_equal(ops[0].source, 3);
+	decode(SYS_socket, EVENT_LEAVE, 5, AF_INET, SOCK_STREAM, 0, 0);
+	assert_false(ops[0].alike);
+	decode(SYS_open, EVENT_LEAVE, 5, 0, O_DIRECTORY, 0, 0);
+	assert_string_equal(ops[0].type, "directory");
+	decode(SYS_openat, EVENT_LEAVE, 5, 0, 0, O_DIRECTORY | O_CLOEXEC, 0);
+	assert_string_equal(ops[0].type, "directory");
+	decode(SYS_openat, EVENT_LEAVE, 5, 0, 0, O_TMPFILE | O_RDWR, 0);
+	assert_string_equal(ops[0].type, "file");
+}
+
 static void test_guarded(void **state)
 {
 	(void)state;
@@ -187,7 +232,8 @@ static void test_out(void **state)
 	event = call_make(SYS_socketpair, EVENT_LEAVE, 0, 1, SOCK_STREAM, 0, 0);
 	event.out[1] = 1;
 	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 2);
-	assert_string_equal(ops[0].type, "socket");
+	assert_string_equal(ops[0].type, "unix");
+	assert_string_equal(ops[1].type, "unix");
 	event.out[1] = 0; /* could not be read */
 	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
 	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
@@ -286,7 +332,10 @@ static void test_plan(void **state)
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg2, 2);
 	assert_int_equal(with_bad.calls[SYS_mmap].fd_arg, 4);
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg, 0);
-	assert_int_equal(with_bad.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_EBADF);
+	assert_int_equal(with_bad.calls[SYS_accept].when,
+			 PLAN_LEAVE_OK | PLAN_LEAVE_EBADF | PLAN_LEAVE_FULL);
+	assert_int_equal(plan.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_FULL);
+	assert_int_equal(plan.calls[SYS_unshare].when, PLAN_LEAVE_OK);
 	assert_int_equal(plan.calls[SYS_openat].data, PLAN_DATA_PATH);
 	assert_int_equal(plan.calls[SYS_openat].data_arg, 1);
 	assert_int_equal(plan.calls[SYS_fcntl].guard, PLAN_GUARD_SET);
@@ -305,6 +354,12 @@ static void test_plan(void **state)
 		event.args[4] = event.args[5] = 11;
 		if (row->does == FD_CLOSE)
 			continue;
+		if (row->fd2_values) { /* not a descriptor with any value of the argument */
+			event.args[row->fd2_guard_arg] = 0;
+			assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+			event.args[row->fd2_guard_arg] = 5;
+			assert_int_equal(row->fd2_values >> 5 & 1, 1);
+		}
 		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
 				 1 + (row->fd_arg2 != PLAN_NO_ARG));
 		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
@@ -313,6 +368,49 @@ static void test_plan(void **state)
 		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
 				 row->fd_arg2 != PLAN_NO_ARG);
 	}
+}
+
+static size_t decode_failure(uint32_t number, int64_t error, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	struct event_syscall event = call_make(number, EVENT_LEAVE, error, a0, a1, a2, 0);
+
+	return fd_syscalls_decode(&event, NULL, ops);
+}
+
+/* EMFILE and ENFILE, of every call that makes a handle and of no other. */
+static void test_exhausted(void **state)
+{
+	static const uint32_t others[] = {SYS_read, SYS_mmap, SYS_mount, SYS_unshare};
+
+	(void)state;
+	for (uint32_t i = 0; i < fd_syscalls_table_n; i++) {
+		const struct fd_syscall *row = &fd_syscalls_table[i];
+		bool makes =
+		    row->does != FD_NOTHING && row->does != FD_UNSHARE && row->does != FD_SELECT;
+
+		if (row->guard != PLAN_GUARD_NONE || row->does == FD_CLOSE ||
+		    row->does == FD_CLOSE_RANGE)
+			continue;
+		assert_int_equal(decode_failure(row->number, -EMFILE, 1, 2, 3), makes);
+		assert_int_equal(decode_failure(row->number, -ENFILE, 1, 2, 3), makes);
+		assert_int_equal(ops[0].kind == HANDLE_EXHAUSTED && makes, makes);
+		assert_int_equal(ops[0].error == -ENFILE && makes, makes);
+		assert_int_equal(decode_failure(row->number, -EAGAIN, 1, 2, 3), 0);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		assert_int_equal(decode_failure(others[i], -EMFILE, 1, 0x400, 3), 0);
+	assert_int_equal(decode_failure(SYS_fcntl, -EMFILE, 3, F_DUPFD, 10), 1);
+	assert_int_equal(decode_failure(SYS_fcntl, -EMFILE, 3, F_SETLK, 0), 0);
+	assert_int_equal(decode_failure(SYS_signalfd4, -EMFILE, (uint32_t)-1, 0, 0), 1);
+	assert_int_equal(decode_failure(SYS_signalfd4, -EMFILE, 7, 0, 0), 0);
+	assert_int_equal(decode_failure(SYS_clone, -EMFILE, 0x1000, 0, 0), 1);
+	assert_int_equal(decode_failure(SYS_clone, -EMFILE, 0x11, 0, 0), 0);
+	assert_string_equal(fd_syscalls_other_limit(SYS_inotify_init1, -EMFILE),
+			    "fs.inotify.max_user_instances");
+	assert_null(fd_syscalls_other_limit(SYS_inotify_init1, -ENFILE));
+	assert_non_null(fd_syscalls_other_limit(SYS_pipe2, -ENFILE));
+	assert_null(fd_syscalls_other_limit(SYS_accept4, -EMFILE));
+	assert_null(fd_syscalls_other_limit(100000, -EMFILE));
 }
 
 /* EBADF of a call that does nothing but ask is marked. */
@@ -338,6 +436,53 @@ static void test_asks(void **state)
 	}
 	assert_int_equal(decode(SYS_read, EVENT_LEAVE, -EBADF, 7, F_GETFD, 0, 0), 1);
 	assert_false(ops[0].asks);
+}
+
+/* What poll() and select() looked for, and an ioctl's second descriptor. */
+static void test_waited_for(void **state)
+{
+	const struct event_polled polled[] = {{12, POLLIN, POLLNVAL}, {13, 0, POLLNVAL}};
+	struct event_syscall event = call_make(SYS_poll, EVENT_LEAVE, 2, 0, 5, 0, 0);
+	uint8_t sets[3 * EVENT_SET_BYTES] = {[0] = 0x81, [EVENT_SET_BYTES + 1] = 1};
+	struct event_data *data = data_make(EVENT_DATA_POLLED, polled, sizeof(polled));
+
+	(void)state;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
+	assert_int_equal(ops[0].number, 12);
+	assert_false(ops[0].asks);
+	assert_int_equal(ops[1].number, 13);
+	assert_true(ops[1].asks);
+	event.args[2] = 100; /* it waits: that is more than a question */
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_false(ops[1].asks);
+	event.number = SYS_ppoll;
+	event.args[2] = 0;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_false(ops[1].asks);
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+
+	sets[2 * EVENT_SET_BYTES + 127] = 0x80;
+	event = call_make(SYS_select, EVENT_LEAVE, -EBADF, 1024, 0, 0, 0);
+	data = data_make(EVENT_DATA_SETS, sets, sizeof(sets));
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 4);
+	assert_int_equal(ops[0].number, 0);
+	assert_int_equal(ops[1].number, 7);
+	assert_int_equal(ops[2].number, 8);
+	assert_int_equal(ops[3].number, 1023);
+	event.args[0] = 8; /* what is behind is not looked at */
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	memset(sets, 0xff, sizeof(sets));
+	event.args[0] = UINT64_MAX;
+	data = data_make(EVENT_DATA_SETS, sets, sizeof(sets));
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 1024);
+	assert_int_equal(ops[1023].kind, HANDLE_BAD_REFERENCE);
+	data->size--;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 0);
+
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, -EBADF, 7, 0x40049409, 9, 0), 2);
+	assert_int_equal(ops[1].number, 9);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, -EBADF, 7, 0x5401, 9, 0), 1);
 }
 
 /* As the kernel that runs here shows them. */
@@ -392,7 +537,8 @@ int main(void)
 	    cmocka_unit_test(test_close),     cmocka_unit_test(test_out),
 	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
 	    cmocka_unit_test(test_asks),      cmocka_unit_test(test_fixed_names),
-	    cmocka_unit_test(test_path),
+	    cmocka_unit_test(test_path),      cmocka_unit_test(test_exhausted),
+	    cmocka_unit_test(test_types),     cmocka_unit_test(test_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

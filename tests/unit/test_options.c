@@ -76,6 +76,36 @@ static void test_refusals(void **state)
 	refused(&run, "--zzzzzzzzzzzz", NULL, "htrace help run lists them");
 }
 
+static void test_filters(void **state)
+{
+	struct options options;
+	struct error error;
+
+	assert_int_equal(parse(&run, &options, &error, "--error-exitcode=1", NULL), 1);
+	assert_null(options.filter);
+	assert_int_equal(parse(&attach, &options, &error, "--type=tcp,pipe", "--type", "socket",
+			       "--name=*.log", "--stack=^a=b$", "--stack=(x|y)", "--not-stack=z",
+			       "--min-age=1m", "--top=3", NULL),
+			 9);
+	assert_non_null(options.filter);
+	assert_int_equal(filter_top(options.filter), 3);
+	options_fini(&options);
+	assert_null(options.filter);
+	options_fini(&options);
+	refused(&run, "--type=sock", NULL, "--type: unknown type 'sock': did you mean socket?");
+	refused(&run, "--type=tcp,", NULL, "--type: unknown type ''");
+	refused(&run, "--type=nothinglikethis", NULL, "there are file, directory, device,");
+	refused(&run, "--stack=(", NULL, "--stack: '(' is no extended regular expression: ");
+	refused(&run, "--not-stack=a**[", NULL, "--not-stack: 'a**[' is no");
+	refused(&run, "--name=", NULL, "needs a value: GLOB");
+	refused(&run, "--min-age=old", NULL, "--min-age needs a time like");
+	refused(&run, "--top=0", NULL, "--top needs a number from 1, not '0'");
+	refused(&run, "--top=many", NULL, "--top needs a number from 1");
+	/* What was set before the error is freed. */
+	assert_int_equal(parse(&run, &options, &error, "--stack=a", "--stack=(", NULL), -EINVAL);
+	assert_null(options.filter);
+}
+
 static void test_durations(void **state)
 {
 	static const struct {
@@ -143,9 +173,13 @@ static void test_environment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_spellings),   cmocka_unit_test(test_refusals),
-	    cmocka_unit_test(test_durations),   cmocka_unit_test(test_nearest),
-	    cmocka_unit_test(test_environment), cmocka_unit_test(test_bad_reference_signals),
+	    cmocka_unit_test(test_spellings),
+	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_durations),
+	    cmocka_unit_test(test_nearest),
+	    cmocka_unit_test(test_environment),
+	    cmocka_unit_test(test_filters),
+	    cmocka_unit_test(test_bad_reference_signals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,10 @@
 
 #include "os/remote.h"
 
+#include "base/array.h"
+
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -91,6 +94,52 @@ static bool capture_control(struct collector *collector, const struct tracee *tr
 	return true;
 }
 
+/* False where all were open. */
+static bool capture_polled(struct collector *collector, const struct tracee *tracee,
+			   uint64_t address, uint64_t count, int64_t result)
+{
+	ARRAY(struct event_polled) entries = {0};
+	struct event_data *data;
+	size_t got;
+
+	if (result <= 0)
+		return false;
+	count = (uint32_t)count < PLAN_POLLED_MAX ? (uint32_t)count : PLAN_POLLED_MAX;
+	array_reserve(&entries, count);
+	got = remote_read(tracee->tid, address, entries.data, count * sizeof(*entries.data));
+	entries.count = got / sizeof(*entries.data);
+	data = data_begin(collector, tracee, EVENT_DATA_POLLED);
+	array_each (entry, &entries) {
+		if (!(entry->revents & POLLNVAL) || data->size == EVENT_POLLED_MAX * sizeof(*entry))
+			continue;
+		memcpy(data->bytes + data->size, entry, sizeof(*entry));
+		data->size += sizeof(*entry);
+	}
+	array_fini(&entries);
+	if (!data->size)
+		return false;
+	data_end(collector, data);
+	return true;
+}
+
+static void capture_sets(struct collector *collector, const struct tracee *tracee,
+			 const uint64_t sets[3], uint64_t bits)
+{
+	struct event_data *data = data_begin(collector, tracee, EVENT_DATA_SETS);
+	size_t bytes = ((uint32_t)bits + 63ul) / 64 * 8;
+
+	memset(data->bytes, 0, 3 * EVENT_SET_BYTES);
+	if (bytes > EVENT_SET_BYTES) {
+		bytes = EVENT_SET_BYTES;
+		data->header.flags = EVENT_DATA_CUT;
+	}
+	for (size_t i = 0; i < 3; i++)
+		if (sets[i])
+			remote_read(tracee->tid, sets[i], data->bytes + i * EVENT_SET_BYTES, bytes);
+	data->size = 3 * EVENT_SET_BYTES;
+	data_end(collector, data);
+}
+
 /* False where the plan wants no record after all. */
 static bool capture_data(struct collector *collector, const struct tracee *tracee,
 			 const struct syscall_plan *call, int64_t result)
@@ -105,6 +154,13 @@ static bool capture_data(struct collector *collector, const struct tracee *trace
 		return result < 0 || capture_control(collector, tracee, address, 1);
 	case PLAN_DATA_CONTROL_VECTOR:
 		return result < 0 || capture_control(collector, tracee, address, result);
+	case PLAN_DATA_POLLED:
+		return capture_polled(collector, tracee, address, tracee->args[call->data_arg + 1],
+				      result);
+	case PLAN_DATA_SETS:
+		capture_sets(collector, tracee, &tracee->args[call->data_arg],
+			     tracee->args[call->data_arg - 1]);
+		return true;
 	}
 	return true;
 }
@@ -196,6 +252,8 @@ void capture_leave(struct collector *collector, struct tracee *tracee,
 	if (result >= 0 && tracee->wanted & PLAN_LEAVE_OK)
 		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if (result == -EBADF && tracee->wanted & PLAN_LEAVE_EBADF)
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
+	else if ((result == -EMFILE || result == -ENFILE) && tracee->wanted & PLAN_LEAVE_FULL)
 		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if (result < 0 && tracee->wanted & PLAN_LEAVE_FAILED)
 		capture_call(collector, tracee, EVENT_LEAVE, result, registers, false, flags);

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "event/plan_guard.h"
 #include "os/procfs.h"
+#include "os/remote.h"
 
 #include <linux/audit.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 enum {
 	HELD_MAX_NS = 200 * 1000 * 1000,
 	SYSCALL_STOP = SIGTRAP | 0x80, /* PTRACE_O_TRACESYSGOOD */
+	POLLED_ASKED_MAX = 32,
 };
 
 /* The calls after which there may be code where none was. */
@@ -34,6 +36,25 @@ static bool may_be_bad(struct collector *collector, const struct tracee *tracee,
 	       !fds_is_open(collector, tracee, (int32_t)args[arg]);
 }
 
+/*
+ * Whether poll() will find a number that is not open; asking for each of very many takes longer
+ * than a second stop.
+ */
+static bool may_poll_bad(struct collector *collector, const struct tracee *tracee, uint64_t address,
+			 uint64_t count)
+{
+	struct event_polled entries[POLLED_ASKED_MAX];
+	size_t got;
+
+	if ((uint32_t)count > POLLED_ASKED_MAX)
+		return true;
+	got = remote_read(tracee->tid, address, entries, (uint32_t)count * sizeof(*entries));
+	for (size_t i = 0; i < got / sizeof(*entries); i++)
+		if (entries[i].number >= 0 && !fds_is_open(collector, tracee, entries[i].number))
+			return true;
+	return false;
+}
+
 /* Nobody else can close a number between the entry of a call and the call. */
 static bool has_table_alone(const struct process *process)
 {
@@ -47,7 +68,12 @@ static bool has_table_alone(const struct process *process)
 static uint8_t skip_return(struct collector *collector, const struct tracee *tracee,
 			   const struct syscall_plan *call, const uint64_t args[6], uint8_t wanted)
 {
-	if (call->fd_arg >= 6 || wanted & PLAN_LEAVE_OK)
+	if (call->data == PLAN_DATA_POLLED && wanted & PLAN_LEAVE_OK)
+		return may_poll_bad(collector, tracee, args[call->data_arg],
+				    args[call->data_arg + 1])
+			   ? wanted
+			   : 0;
+	if (call->fd_arg >= 6 || wanted & (PLAN_LEAVE_OK | PLAN_LEAVE_FULL))
 		return wanted;
 	if (wanted & PLAN_LEAVE_FAILED &&
 	    (!has_table_alone(tracee->process) ||
