@@ -84,7 +84,8 @@ struct session {
 	uint64_t lost_searched;      /* value of `lost` at the last look for processes missed */
 	uint64_t greet_after_ns;     /* not before this time again */
 	ARRAY(struct session_caught) caught; /* not taken yet */
-	uint64_t caught_dropped;             /* that found no room there */
+	uint64_t caught_dropped;             /* that found no room there, or came before */
+	struct map caught_places;            /* hashes of where they came from */
 	uint32_t caught_stack;               /* of the last one that was taken */
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };

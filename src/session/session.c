@@ -153,6 +153,7 @@ void session_free(struct session *session)
 	procfs_fds_fini(&session->newcomers);
 	session_snapshots_fini(session);
 	array_fini(&session->caught);
+	map_fini(&session->caught_places);
 	free(session->fallback_reason);
 	free(session->cgroup);
 	free(session);

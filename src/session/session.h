@@ -124,7 +124,8 @@ struct session_caught {
 };
 
 /* The oldest that was not taken yet; false: there is none. Its stack is kept until the next one is
- * taken. *dropped: more have come since the last time than are kept. */
+ * taken. *dropped: so many more have come since the last time, more than are kept, or (where the
+ * signal is not SIGSTOP) from the same place as an earlier one. */
 bool session_next_caught(struct session *session, struct session_caught *out, uint64_t *dropped);
 
 /* What a session says of itself. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include <cmocka.h>
@@ -16,6 +17,7 @@ static int setup(void **state)
 {
 	now_ns = 1000000000;
 	*state = bare_session_new();
+	((struct session *)*state)->collector_options.bad_reference_signal = SIGSTOP;
 	bare_exec(*state, BARE_PID, ++now_ns);
 	return 0;
 }
@@ -162,15 +164,33 @@ static void test_many(void **state)
 	next(session);
 }
 
+/* What does not stop is told once for each place, and counted then. */
+static void test_one_of_each_place(void **state)
+{
+	struct session *session = *state;
+	struct session_caught caught;
+	uint64_t dropped;
+
+	session->collector_options.bad_reference_signal = SIGUSR1;
+	for (int i = 0; i < 40; i++) {
+		open_and_close(session, 7);
+		bare_close(session, BARE_PID, ++now_ns, 7, stack_at(0x3000 + 0x1000 * (i % 2)));
+		signalled(session, SYS_close, 7, 0);
+	}
+	assert_true(session_next_caught(session, &caught, &dropped));
+	assert_int_equal(dropped, 38);
+	assert_int_equal(innermost(session, caught.stack_id), 0x3000);
+	assert_int_equal(innermost(session, next(session).stack_id), 0x4000);
+	no_more(session);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_double_close),
-	    TEST(test_second_number),
-	    TEST(test_unexplained),
-	    TEST(test_many),
+	    TEST(test_double_close), TEST(test_second_number),     TEST(test_unexplained),
+	    TEST(test_many),         TEST(test_one_of_each_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,8 @@ struct sample {
 	s64 result;
 	u32 number;
 	u16 phase;
-	u16 flags; /* enum event_syscall_flags */
+	u16 flags;       /* enum event_syscall_flags */
+	bool polled_bad; /* poll() has found a number that is not open */
 };
 
 /* All that a short record has. */
