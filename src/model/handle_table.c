@@ -39,6 +39,7 @@ void handle_table_free(struct handle_table *table)
 	map_each (entry, &table->chunks)
 		chunk_free(chunk_of(entry));
 	map_fini(&table->chunks);
+	free(table->stale);
 	free(table);
 }
 
@@ -95,6 +96,8 @@ void handle_table_trim(struct handle_table *table, bool keep_past)
 {
 	struct map kept = {0};
 
+	free(table->stale);
+	table->stale = NULL;
 	map_each (entry, &table->chunks) {
 		struct handle_chunk *chunk = chunk_of(entry);
 
@@ -171,6 +174,7 @@ size_t handle_table_bytes(const struct handle_table *table)
 {
 	size_t bytes = sizeof(*table) + table->chunks.capacity * sizeof(*table->chunks.entries);
 
+	bytes += table->stale ? sizeof(*table->stale) : 0;
 	map_each (entry, &table->chunks) {
 		const struct handle_chunk *chunk = chunk_of(entry);
 

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "model/model.h"
 #include "model/name.h"
+#include "model/stale_close.h"
 
 enum { HANDLES_PER_CHUNK = 32 };
 
@@ -26,6 +27,7 @@ struct handle_table {
 	struct process_record *owner; /* counts the places of what is opened in it */
 	struct names *names;          /* of all tables */
 	struct map chunks;            /* number / HANDLES_PER_CHUNK -> struct handle_chunk * */
+	struct stale_memory *stale;   /* NULL: nothing to remember */
 };
 
 struct handle_table *handle_table_new(uint64_t id, struct process_record *owner,
@@ -39,7 +41,7 @@ struct handle *handle_table_get(const struct handle_table *table, int32_t number
 struct handle *handle_table_put(struct handle_table *table, int32_t number);
 
 /* Drops one record, or all of numbers that are not open, and the past of the others unless it is
- * to be kept. */
+ * to be kept: nothing more will happen in the table. */
 void handle_table_forget(struct handle_table *table, int32_t number);
 void handle_table_trim(struct handle_table *table, bool keep_past);
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "model/handle_type.h"
+#include "model/kinds.h"
 #include "model/model_private.h"
 #include "stack/stack_table.h"
 
@@ -26,6 +27,13 @@ struct model *model_new(const struct model_observer *observer)
 	if (observer)
 		model->observer = *observer;
 	return model;
+}
+
+void model_set_near(struct model *model, uint32_t (*near)(const void *context, uint32_t stack_id),
+		    const void *context)
+{
+	model->near = near;
+	model->near_context = context;
 }
 
 void model_free(struct model *model)
@@ -73,6 +81,7 @@ void handle_shut(struct model *model, struct handle_table *table, struct handle 
 				    .moment = *moment,
 				    .before_ns = handle->opened.time_ns};
 
+	stale_close_remember(table, handle, moment);
 	handle->open = false;
 	*handle_past(handle) = (struct handle_past){.closed = *moment, .opened = handle->opened};
 	handle->closed_by = cause;
@@ -208,7 +217,7 @@ static void unshare(struct model *model, const struct actor *actor, struct proce
 static void bad_reference(struct model *model, const struct actor *actor,
 			  struct process_record *record, const struct handle_op *op)
 {
-	const struct handle_table *table = task_table(model, record, actor->tid);
+	struct handle_table *table = task_table(model, record, actor->tid);
 	const struct handle *handle = handle_table_get(table, op->number);
 	struct bad_reference bad = {.number = op->number,
 				    .call = actor->call,
@@ -226,6 +235,7 @@ static void bad_reference(struct model *model, const struct actor *actor,
 	} else if (!table->complete || record->public.incomplete) {
 		return;
 	}
+	stale_close_notice(model, record, table, &bad);
 	bad_reference_add(model, record, &bad);
 }
 
@@ -399,6 +409,7 @@ size_t model_bytes(const struct model *model)
 		bytes += exhausted_bytes(record->public.exhausted);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);
 		bytes += record->bad_index.capacity * sizeof(struct map_entry);
+		bytes += kinds_bytes(record);
 		bytes += record->own_tables.capacity * sizeof(int32_t);
 	}
 	return bytes;

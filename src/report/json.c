@@ -117,6 +117,15 @@ static void write_bad_reference(struct output *output, const struct process *pro
 				? json_string(name_of_close_cause(cause))
 				: json_null());
 	add_moment(output, object, "opened", &bad->opened);
+	json_object_set_new(object, "inferred", json_boolean(bad->inferred));
+	if (bad->kind == BAD_STALE_CLOSE) {
+		add_moment(output, object, "earlier", &bad->earlier);
+		add_moment(output, object, "noticed", &bad->noticed);
+		json_object_set_new(object, "noticed_operation",
+				    json_string(name_of_call(bad->noticed_call, call)));
+		json_object_set_new(object, "noticed_closed", json_boolean(bad->passed_on));
+		json_object_set_new(object, "closed_elsewhere", json_count(bad->closed_elsewhere));
+	}
 	json_write_take(output->stream, object);
 }
 

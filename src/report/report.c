@@ -57,6 +57,8 @@ void report_name(const struct report *report)
 			name_stack(report, bad->now.stack_id);
 			name_stack(report, bad->closed.stack_id);
 			name_stack(report, bad->opened.stack_id);
+			name_stack(report, bad->earlier.stack_id);
+			name_stack(report, bad->noticed.stack_id);
 		}
 	}
 }

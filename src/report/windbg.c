@@ -127,17 +127,29 @@ static void write_bad_references(struct output *output, const struct report_proc
 	uint64_t parsed = 0, dumped = 0;
 
 	array_each (bad, &process->bad_references) {
+		bool stale = bad->kind == BAD_STALE_CLOSE;
+		uint32_t more = !!bad->closed.time_ns + !!bad->opened.time_ns + stale;
+
 		if (!report_tells_bad(shown, bad))
 			continue;
 		if (!dumped)
 			fprintf(output->stream, "\nProcess 0x%x\n\n", (unsigned)process->pid);
 		write_trace(output, bad->number, "BAD REFERENCE", &bad->now);
+		if (stale) /* backwards in time, as always */
+			write_trace(output, bad->number, "OPEN", &bad->opened);
 		if (bad->closed.time_ns)
 			write_trace(output, bad->number, "CLOSE", &bad->closed);
-		if (bad->opened.time_ns)
+		if (stale)
+			write_trace(output, bad->number, "OPEN", &bad->earlier);
+		else if (bad->opened.time_ns)
 			write_trace(output, bad->number, "OPEN", &bad->opened);
-		dumped += 1 + !!bad->closed.time_ns + !!bad->opened.time_ns;
-		parsed += bad->count + !!bad->closed.time_ns + !!bad->opened.time_ns;
+		if (bad->inferred)
+			fprintf(output->stream,
+				"Warning: inferred: that close of handle 0x%X succeeded, on what "
+				"others had opened.\n" WINDBG_SEPARATOR,
+				(unsigned)bad->number);
+		dumped += 1 + more;
+		parsed += bad->count + more;
 	}
 	if (dumped)
 		fprintf(output->stream,

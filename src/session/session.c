@@ -83,6 +83,11 @@ static int choose_collector(struct session *session, const struct session_option
 			 session->fallback_reason ?: wanted);
 }
 
+static uint32_t near_stack(const void *context, uint32_t stack_id)
+{
+	return stack_table_near(context, stack_id);
+}
+
 void session_init(struct session *session, uint32_t traces_max)
 {
 	struct model_observer observer;
@@ -94,6 +99,7 @@ void session_init(struct session *session, uint32_t traces_max)
 	session->history = history_new(traces_max);
 	observer = history_observer(session->history);
 	session->model = model_new(&observer);
+	model_set_near(session->model, near_stack, session->stacks);
 }
 
 int session_new(const struct session_options *options, struct session **out, struct error *error)
