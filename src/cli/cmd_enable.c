@@ -74,6 +74,7 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .bad_reference_signal = options->bad_reference_signal,
 	    .everything = options->all,
 	    .cgroup = options->cgroup,
 	};
@@ -137,6 +138,7 @@ static int be_session(const struct options *options, pid_t pid, bool attended, i
 	struct host_options host = {
 	    .pid = pid,
 	    .linger_ns = options->linger_ns,
+	    .bad_reference_signal = options->bad_reference_signal,
 	    .awaited = options->awaited,
 	    .attended = attended,
 	};

@@ -4,10 +4,12 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/caught.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "session/session.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +21,7 @@ enum {
 	SAY_WAITING_NS = 1000 * 1000 * 1000,
 	STOP_WAIT_NS = 200 * 1000 * 1000,
 	CONTINUE_WAIT_NS = 500 * 1000 * 1000,
+	LET_GO_STEP_NS = 20 * 1000 * 1000,
 };
 
 /* The program's last stop by job control: when it was seen, when it was over for us. 0: none. */
@@ -171,24 +174,40 @@ static void follow_stop(const struct session *session, struct stop *stop)
 	}
 }
 
+/* A program that was let go for a debugger, and goes on without us. False: it is not ours. */
+static bool wait_for_child(const struct session *session, int *status)
+{
+	pid_t pid = session_child(session), got;
+
+	while ((got = waitpid(pid, status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+		pass_on_signals(session);
+		nanosleep(&(struct timespec){.tv_nsec = LET_GO_STEP_NS}, NULL);
+	}
+	return got == pid;
+}
+
 static int trace(const struct options *options, struct session *session)
 {
+	struct catching catching = {
+	    .session = session, .signal = options->bad_reference_signal, .say = catching_say_error};
 	struct stop stop = {0};
 	struct error error = {0};
 	uint64_t leaks = 0, said_ns = 0;
-	int result, status = 0;
+	int result = 0, status = 0;
+	bool over = false;
 
-	while (pass_on_signals(session)) {
+	while (!over && pass_on_signals(session)) {
 		follow_stop(session, &stop);
 		result = session_step(session, STEP_MS, &error);
-		if (result == -ECHILD)
-			break;
-		if (result < 0 && result != -EINTR) {
+		catching_step(&catching);
+		over = result == -ECHILD;
+		if (result < 0 && result != -EINTR && !over) {
 			fprintf(stderr, "htrace: %s\n", error.message);
 			break;
 		}
 		say_waiting(session, &said_ns);
 	}
+	catching_end(&catching);
 	session_reconcile(session);
 	session_stop(session);
 	output_say_complaint(session_complaint(session));
@@ -197,7 +216,7 @@ static int trace(const struct options *options, struct session *session)
 	session_outlive_targets(session);
 	if (result < 0)
 		return EXIT_HTRACE_FAILED;
-	if (!session_child_ended(session, &status))
+	if (!session_child_ended(session, &status) && !(over && wait_for_child(session, &status)))
 		return EXIT_HTRACE_FAILED;
 	if (leaks && options->error_exitcode >= 0)
 		return options->error_exitcode;
@@ -213,6 +232,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .bad_reference_signal = options->bad_reference_signal,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};

@@ -29,16 +29,19 @@ struct options {
 	uint32_t traces_max;
 	uint64_t duration_ns; /* 0: without end */
 	bool no_children;
-	int error_exitcode;  /* -1: not given */
-	uint32_t ring_bytes; /* $HTRACE_RING_BYTES; 0: not given */
-	pid_t pid;           /* 0: not given */
-	uint64_t linger_ns;  /* of a session whose target has ended */
-	bool all;            /* every process, */
-	const char *cgroup;  /* of this cgroup; NULL: of the machine */
-	bool by_debugger;    /* which holds the process, and lets the agent in */
+	int error_exitcode;       /* -1: not given */
+	uint32_t ring_bytes;      /* $HTRACE_RING_BYTES; 0: not given */
+	pid_t pid;                /* 0: not given */
+	uint64_t linger_ns;       /* of a session whose target has ended */
+	bool all;                 /* every process, */
+	const char *cgroup;       /* of this cgroup; NULL: of the machine */
+	bool by_debugger;         /* which holds the process, and lets the agent in */
+	int bad_reference_signal; /* 0: bad references are only reported */
+	const char *awaited;      /* path of a program that somebody else will start; NULL: none */
+
+	/* What reports tell. */
+	struct filter *filter; /* NULL: all */
 	enum report_cloexec cloexec;
-	struct filter *filter; /* what reports hide; NULL: nothing */
-	const char *awaited;   /* path of a program that somebody else will start; NULL: none */
 };
 
 enum verb_bit {

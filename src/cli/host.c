@@ -185,6 +185,11 @@ static void say_event(struct host *host, char *text)
 	free(text);
 }
 
+static void say_caught(void *context, const char *text)
+{
+	say_event(context, xstrdup(text));
+}
+
 static char *end_in_words(const struct process *process)
 {
 	int status = process->exit_status;
@@ -237,6 +242,7 @@ static void step(struct host *host, uint32_t clients)
 		if (host->over && result != -ECHILD)
 			host->failure = xstrdup(error.message);
 	}
+	catching_step(&host->catching);
 	await_look(host);
 	look_for_end(host);
 }
@@ -268,6 +274,10 @@ void host_run(const struct host_options *options, struct session *session)
 	struct control_ops ops = {.request = receive, .gone = client_gone, .context = &host};
 	bool from_terminal;
 
+	host.catching = (struct catching){.session = session,
+					  .signal = options->bad_reference_signal,
+					  .say = say_caught,
+					  .context = &host};
 	host.control = control_new(options->socket, &ops);
 	while (!host.ending) {
 		uint32_t clients = control_step(host.control);
@@ -278,6 +288,7 @@ void host_run(const struct host_options *options, struct session *session)
 			host_end(&host);
 	}
 	say_last_words(&host);
+	catching_end(&host.catching);
 	readers_end(&host);
 	control_free(host.control);
 	free(host.failure);

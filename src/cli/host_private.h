@@ -5,6 +5,7 @@
 #include "cli/host.h"
 
 #include "base/array.h"
+#include "cli/caught.h"
 #include "session/control.h"
 
 /* A request that a forked child answers, or will: clients wait for one another. */
@@ -27,6 +28,7 @@ struct host {
 	bool over;                     /* nothing is left to trace */
 	char
 	    *failure; /* why, where the collector failed while its target lived; NULL: it did not */
+	struct catching catching;
 	bool ending;
 	struct host_options arrived; /* once the awaited program has come */
 	char arrived_name[16];

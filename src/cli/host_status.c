@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "report/json_stack.h"
+#include "report/names.h"
 #include "report/page.h"
 #include "report/words.h"
 #include "trace/duration.h"
@@ -33,6 +34,23 @@ static const struct process *target_of(const struct host *host)
 	return host->options->pid ? session_process(host->session, host->options->pid) : NULL;
 }
 
+/* The last bad reference that was answered with a signal. */
+static json_t *caught_json(const struct catching *catching)
+{
+	const struct session_caught *caught = &catching->last.caught;
+	char call[CALL_NAME_BYTES];
+
+	if (!catching->last.text)
+		return json_null();
+	return json_pack("{s:i, s:i, s:i, s:s, s:o, s:i, s:b, s:o}", "pid", (int)caught->pid, "tid",
+			 (int)caught->tid, "handle", (int)caught->number, "operation",
+			 name_of_call(caught->call, call), "kind",
+			 caught->kind ? json_string(name_of_bad_reference(caught->kind))
+				      : json_null(),
+			 "signal", catching->signal, "stopped", catching_stands_still(catching),
+			 "message", json_text(catching->last.text));
+}
+
 static int write_json(const struct host *host, const struct session_status *status, FILE *out)
 {
 	const struct process *target = target_of(host);
@@ -49,6 +67,7 @@ static int write_json(const struct host *host, const struct session_status *stat
 	    (json_int_t)status->traces_max, "memory_bytes", (json_int_t)own_bytes());
 	int result;
 
+	json_object_set_new(object, "caught", caught_json(&host->catching));
 	result = json_dumpf(object, out, JSON_COMPACT);
 	json_decref(object);
 	return result ? -EIO : 0;
@@ -92,6 +111,8 @@ static int write_text(const struct host *host, const struct session_status *stat
 	words_addf(&line, "; session %d, ", getpid());
 	words_add_count(&line, own_bytes() >> 20);
 	words_add(&line, " MiB");
+	if (catching_stands_still(&host->catching))
+		words_addf(&line, "; %s", host->catching.last.text);
 	if (host->failure)
 		words_addf(&line, "; tracing has failed: %s", host->failure);
 	page_paragraph(&page, 0, STATUS_INDENT, PAGE_BOLD, words_text(&target), words_text(&line));

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,45 @@ static int set_no_children(struct options *options, const char *value, struct er
 	return 0;
 }
 
+/* "SIGABRT" or "ABRT"; 0: it is no signal's name. */
+static int signal_number(const char *name)
+{
+	const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
+
+	for (int number = 1; number < NSIG; number++) {
+		const char *known = sigabbrev_np(number);
+
+		if (known && !strcmp(known, bare))
+			return number;
+	}
+	return 0;
+}
+
+static int set_on_bad_reference(struct options *options, const char *value, struct error *error)
+{
+	static const char prefix[] = "signal:";
+
+	options->bad_reference_signal = 0;
+	if (!strcmp(value, "report"))
+		return 0;
+	if (!strcmp(value, "stop")) {
+		options->bad_reference_signal = SIGSTOP;
+		return 0;
+	}
+	if (strncmp(value, prefix, strlen(prefix)))
+		return error_set(error, -EINVAL,
+				 "--on-bad-reference cannot be '%s': it is one of report, stop, "
+				 "signal:SIGNAME",
+				 value);
+	options->bad_reference_signal = signal_number(value + strlen(prefix));
+	if (!options->bad_reference_signal)
+		return error_set(error, -EINVAL,
+				 "--on-bad-reference=signal: needs a signal's name like SIGABRT or "
+				 "SIGUSR1 (kill -l lists them), not '%s'",
+				 value + strlen(prefix));
+	return 0;
+}
+
 static int set_error_exitcode(struct options *options, const char *value, struct error *error)
 {
 	unsigned long long number;
@@ -187,6 +227,10 @@ const struct option_row option_rows[] = {
      set_by_debugger},
     {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "do not follow the processes that the target starts", set_no_children},
+    {"--on-bad-reference", "ACTION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "report (the default), stop: leave the process stopped there for a debugger, or "
+     "signal:SIGNAME: send the thread that signal",
+     set_on_bad_reference},
     {"--error-exitcode", "N", NULL, VERB_RUN,
      "exit with N when leaks are found (otherwise with the program's own status)",
      set_error_exitcode},

@@ -61,6 +61,12 @@ enum event_phase {
 	EVENT_LEAVE = 2, /* result is the call's: >= 0, or a negative errno */
 };
 
+enum event_syscall_flags {
+	EVENT_SYSCALL_SIGNALLED = 1, /* a bad reference: the thread was sent the signal that the
+					collector's options have for it */
+};
+
+/* header.flags: enum event_syscall_flags. */
 struct event_syscall {
 	struct event_header header;
 	uint32_t number;   /* of the x86-64 table, __NR_* */

@@ -281,6 +281,7 @@ int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
 			out->uid = uid;
 		if (sscanf(line, "State: %c", &state) == 1) {
 			out->zombie = state == 'Z' || state == 'X';
+			out->stopped = state == 'T' || state == 't';
 			out->uninterruptible = state == 'D';
 		}
 		if (!strncmp(line, "VmSize:", 7))

@@ -70,6 +70,7 @@ struct procfs_status {
 	uint32_t uid;       /* effective */
 	bool kernel_thread; /* no user memory at all */
 	bool zombie;
+	bool stopped;         /* by a signal, or by a debugger */
 	bool uninterruptible; /* waits in the kernel for what cannot be interrupted */
 	bool ending;          /* or a zombie: it has no memory any more */
 	uint32_t threads;

@@ -165,6 +165,8 @@ static void dispatch_syscall(struct session *session, const struct event_syscall
 			session->has_nameless = true;
 		}
 	}
+	if (event->header.flags & EVENT_SYSCALL_SIGNALLED)
+		session_catch(session, event, session->ops_buffer, n, actor.stack_id);
 }
 
 static struct actor actor_of(const struct event_header *header)

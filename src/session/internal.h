@@ -83,6 +83,9 @@ struct session {
 	struct procfs_fds newcomers; /* pids that nobody announced; their tables are not known */
 	uint64_t lost_searched;      /* value of `lost` at the last look for processes missed */
 	uint64_t greet_after_ns;     /* not before this time again */
+	ARRAY(struct session_caught) caught; /* not taken yet */
+	uint64_t caught_dropped;             /* that found no room there */
+	uint32_t caught_stack;               /* of the last one that was taken */
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
 
@@ -91,6 +94,13 @@ void session_init(struct session *session, uint32_t traces_max);
 
 /* view.c */
 void session_snapshots_fini(struct session *session);
+
+/* `event`, of which `ops` were applied, has EVENT_SYSCALL_SIGNALLED (caught.c). */
+void session_catch(struct session *session, const struct event_syscall *event,
+		   const struct handle_op *ops, size_t ops_n, uint32_t stack_id);
+/* Calls `each` for the stacks of what was caught and is yet to be told. */
+void session_caught_stacks(const struct session *session,
+			   void (*each)(void *context, uint32_t stack_id), void *context);
 
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);

@@ -114,6 +114,7 @@ int session_new(const struct session_options *options, struct session **out, str
 	    .plan = &session->plan,
 	    .follow_children = options->follow_children,
 	    .everything = options->everything,
+	    .bad_reference_signal = options->bad_reference_signal,
 	    .cgroup = session->cgroup,
 	    .stack_bytes_max = EVENT_STACK_BYTES_MAX,
 	    .ring_bytes = options->ring_bytes ?: SESSION_RING_BYTES,
@@ -151,6 +152,7 @@ void session_free(struct session *session)
 	session_observation_fini(&session->inherited);
 	procfs_fds_fini(&session->newcomers);
 	session_snapshots_fini(session);
+	array_fini(&session->caught);
 	free(session->fallback_reason);
 	free(session->cgroup);
 	free(session);

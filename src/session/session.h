@@ -26,10 +26,12 @@ struct session_options {
 	bool awaits;           /* session_await() will be called: a collector that can */
 	bool adopts;           /* session_adopt() likewise */
 	bool follow_children;
-	uint32_t traces_max; /* kept in the history */
-	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
-	bool everything;     /* for session_attach_all(): "auto" is bpf then */
-	const char *cgroup;  /* with `everything`: only what is in it (os/cgroup.h); NULL: all */
+	uint32_t traces_max;      /* kept in the history */
+	uint32_t ring_bytes;      /* 0: SESSION_RING_BYTES */
+	bool everything;          /* for session_attach_all(): "auto" is bpf then */
+	int bad_reference_signal; /* collector_options has it; 0: bad references are only recorded
+				   */
+	const char *cgroup; /* with `everything`: only what is in it (os/cgroup.h); NULL: all */
 };
 
 struct session;
@@ -110,6 +112,20 @@ void session_report(struct session *session, const struct snapshot *snapshot, st
 
 /* A process of the session, alive or not; NULL: it has none. Borrowed until the next step. */
 const struct process *session_process(const struct session *session, pid_t pid);
+
+/* A bad reference whose thread was sent session_options.bad_reference_signal. */
+struct session_caught {
+	uint64_t time_ns;
+	pid_t pid, tid;
+	int32_t number;
+	uint32_t call;                /* system call number */
+	enum bad_reference_kind kind; /* 0: the number is not open, and more is not known */
+	uint32_t stack_id;            /* of the call; STACK_NONE: there is none */
+};
+
+/* The oldest that was not taken yet; false: there is none. Its stack is kept until the next one is
+ * taken. *dropped: more have come since the last time than are kept. */
+bool session_next_caught(struct session *session, struct session_caught *out, uint64_t *dropped);
 
 /* What a session says of itself. */
 struct session_status {

@@ -67,6 +67,7 @@ struct sample {
 	s64 result;
 	u32 number;
 	u16 phase;
+	u16 flags; /* enum event_syscall_flags */
 };
 
 /* All that a short record has. */
@@ -76,6 +77,7 @@ static __always_inline void record_fill(struct event_syscall *event, const struc
 	const struct pt_regs *regs = sample->regs;
 
 	header_fill(&event->header, EVENT_SYSCALL, size);
+	event->header.flags = sample->flags;
 	event->number = sample->number;
 	event->phase = sample->phase;
 	event->stacks_n = 0;
