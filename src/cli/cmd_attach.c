@@ -117,6 +117,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	session_stop(session);
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
+	report.cloexec = options->cloexec;
 	report_filter(&report, options->filter, true);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);

@@ -37,8 +37,11 @@ struct options {
 	const char *cgroup;       /* of this cgroup; NULL: of the machine */
 	bool by_debugger;         /* which holds the process, and lets the agent in */
 	int bad_reference_signal; /* 0: bad references are only reported */
-	struct filter *filter;    /* what reports hide; NULL: nothing */
 	const char *awaited;      /* path of a program that somebody else will start; NULL: none */
+
+	/* What reports tell. */
+	struct filter *filter; /* NULL: all */
+	enum report_cloexec cloexec;
 };
 
 enum verb_bit {

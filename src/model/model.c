@@ -53,6 +53,7 @@ void model_free(struct model *model)
 	array_fini(&model->awaited);
 	map_fini(&model->awaited_keys);
 	strtab_fini(&model->strings);
+	crossings_fini(model);
 	names_fini(&model->names);
 	free(model);
 }
@@ -393,6 +394,7 @@ size_t model_bytes(const struct model *model)
 	bytes += model->awaited.capacity * sizeof(struct awaited);
 	bytes += model->awaited_keys.capacity * sizeof(struct map_entry);
 	bytes += model->processes.capacity * sizeof(void *);
+	bytes += crossings_bytes(model);
 	map_each (entry, &model->tables)
 		bytes += handle_table_bytes((struct handle_table *)(uintptr_t)entry->value);
 	array_each (item, &model->processes) {

@@ -14,6 +14,7 @@
 
 #include "base/array.h"
 #include "event/event.h"
+#include "model/crossing.h"
 #include "model/exhausted.h"
 #include "model/fd_syscalls.h"
 #include "model/growth.h"
@@ -300,6 +301,10 @@ const struct handle_past *model_handle_past(const struct handle *handle);
 /* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
 const struct place *model_place(const struct model *model, const struct process *process,
 				const struct handle *handle);
+
+/* What went over exec since tracing began, but what a program had that was started by somebody who
+ * is not traced. */
+const struct crossings *model_crossings(const struct model *model);
 
 /*
  * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad

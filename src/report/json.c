@@ -3,9 +3,11 @@
  * piece by piece, so that memory does not follow the number of handles.
  */
 #include "base/cleanup.h"
+#include "report/cloexec.h"
 #include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
+#include "report/opener.h"
 #include "report/report.h"
 
 #include <sys/wait.h>
@@ -25,6 +27,20 @@ static void write_handle(struct output *output, const struct handle *handle, uin
 {
 	fputs("{", output->stream);
 	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs("}", output->stream);
+}
+
+/* One that is in no group; of an inherited one, where its parent opened it. */
+static void write_other(struct output *output, const struct handle *handle, uint64_t end_ns)
+{
+	const struct symbol *opener = handle->origin == ORIGIN_INHERITED
+					  ? opener_find(output->report, handle->opened.stack_id)
+					  : NULL;
+
+	fputs("{", output->stream);
+	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs(", \"opened_at\": ", output->stream);
+	json_write_take(output->stream, opener ? json_symbol(opener) : json_null());
 	fputs("}", output->stream);
 }
 
@@ -189,7 +205,7 @@ static void write_process(struct output *output, const struct report_process *sh
 	separator = "\n      ";
 	array_each (handle, &shown->diff.others) {
 		fputs(separator, output->stream);
-		write_handle(output, handle, shown->diff.end_ns);
+		write_other(output, handle, shown->diff.end_ns);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"bad_references\": [", output->stream);
@@ -249,7 +265,9 @@ static int write_json(const struct report *report, const struct report_style *st
 		write_process(&output, process);
 		separator = ",\n  ";
 	}
-	fputs("]}\n", stream);
+	fputs("]", stream);
+	json_cloexec(report, stream);
+	fputs("}\n", stream);
 	return stream_finish(stream);
 }
 

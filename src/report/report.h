@@ -23,6 +23,13 @@ struct report_process {
 	bool *bad_hidden; /* by index of bad reference: a filter hides it; NULL: none is hidden */
 };
 
+/* Whether the report tells what went over exec (report/cloexec.h). */
+enum report_cloexec {
+	REPORT_CLOEXEC_NO = 0,
+	REPORT_CLOEXEC_YES, /* but numbers 0 to 2 */
+	REPORT_CLOEXEC_ALL,
+};
+
 struct report {
 	const char *collector;
 	const struct model *model;
@@ -35,8 +42,11 @@ struct report {
 	uint64_t unseen_processes;  /* ran a program that the agent cannot be put into */
 	struct timespec wall;       /* time of day of the report */
 	bool snapshot_told;         /* the user asked for the snapshot, and was told of it */
-	struct filter *filter;      /* NULL: none; set by report_filter() */
-	struct hidden hidden;       /* what it has taken out of `processes` */
+	enum report_cloexec cloexec;
+	uint64_t cloexec_since_ns; /* only what went over exec since then */
+	int32_t cloexec_pid;       /* only what concerns this process; 0: all */
+	struct filter *filter;     /* NULL: none; set by report_filter() */
+	struct hidden hidden;      /* what it has taken out of `processes` */
 	ARRAY(struct report_process) processes;
 };
 

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/cloexec.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/text_parts.h"
@@ -333,6 +334,7 @@ static int write_text(const struct report *report, const struct report_style *st
 	}
 	write_all_folded(&page, &folds);
 	text_hidden(&page, &report->hidden);
+	text_cloexec(&page);
 	text_losses(&page);
 	return stream_finish(stream);
 }

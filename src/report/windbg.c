@@ -4,6 +4,7 @@
  * tools and eyes that know them. Each handle is shown by itself, as there.
  */
 #include "base/cleanup.h"
+#include "report/cloexec.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
@@ -223,6 +224,7 @@ static int write_windbg(const struct report *report, const struct report_style *
 		windbg_losses(process->process, stream);
 	}
 	windbg_hidden(&report->hidden, stream);
+	windbg_cloexec(report, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }
