@@ -92,6 +92,10 @@ static int write_text(const struct host *host, const struct session_status *stat
 	words_addf(&line, "; session %d, ", getpid());
 	words_add_count(&line, own_bytes() >> 20);
 	words_add(&line, " MiB");
+	if (status->exhausted) {
+		words_add(&line, "; OUT OF HANDLES ");
+		words_add_counted(&line, status->exhausted, "time", "times");
+	}
 	if (host->failure)
 		words_addf(&line, "; tracing has failed: %s", host->failure);
 	page_paragraph(&page, 0, STATUS_INDENT, PAGE_BOLD, words_text(&target), words_text(&line));

@@ -53,7 +53,8 @@ static json_t *json_closers(const struct output *output, const struct group *gro
 	return closers;
 }
 
-static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
+static void write_group(struct output *output, const struct group *group, uint64_t end_ns,
+			const struct growth_times *times)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
 	const char *separator = "\n        ";
@@ -72,6 +73,9 @@ static void write_group(struct output *output, const struct group *group, uint64
 	json_write_take(output->stream, json_stack(output->report, group->stack_id));
 	fputs(", \"lived\": ", output->stream);
 	json_write_take(output->stream, json_lived(group));
+	fputs(", \"growth\": ", output->stream);
+	json_write_take(output->stream, json_growth(output->report, times,
+						    group->growth ? group->growth->open : NULL));
 	fputs(", \"closed_in\": ", output->stream);
 	json_write_take(output->stream, json_closers(output, group));
 	fputs(",\n      \"handles\": [", output->stream);
@@ -158,6 +162,11 @@ static json_t *json_process(const struct report *report, const struct report_pro
 	json_object_set_new(object, "reconciled", json_count(process->reconciled));
 	json_object_set_new(object, "bad_references_dropped",
 			    json_count(process->bad_references_dropped));
+	json_object_set_new(object, "exhausted", json_exhausted(report, process));
+	json_object_set_new(
+	    object, "growth",
+	    json_growth(report, process->growth_times,
+			process->growth_times ? process->growth_times->open : NULL));
 	return object;
 }
 
@@ -171,7 +180,7 @@ static void write_process(struct output *output, const struct report_process *sh
 	fputs("[", output->stream);
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
-		write_group(output, group, shown->diff.end_ns);
+		write_group(output, group, shown->diff.end_ns, process->growth_times);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"other_handles\": [", output->stream);
@@ -208,8 +217,10 @@ json_t *json_report_head(const struct report *report, const char *schema)
 {
 	struct symbolizer_stats symbols = {0};
 
+	json_t *head;
+
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack(
+	head = json_pack(
 	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema", schema, "version",
 	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
 	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
@@ -217,6 +228,8 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	    json_count(report->unseen_processes), "modules_without_symbols",
 	    (int)symbols.modules_without_symbols, "modules_unreadable",
 	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	json_object_set_new(head, "occasion", json_text(report->occasion));
+	return head;
 }
 
 static int write_json(const struct report *report, const struct report_style *style, FILE *stream)

@@ -32,6 +32,8 @@ struct report {
 	uint64_t foreign_processes; /* 32-bit programs that children became: not recorded */
 	uint64_t unseen_processes;  /* ran a program that the agent cannot be put into */
 	struct timespec wall;       /* time of day of the report */
+	uint64_t every_ns;          /* growth over time is told; 0: it is not */
+	const char *occasion;       /* why it was written, a sentence; NULL: it was asked for */
 	bool snapshot_told;         /* the user asked for the snapshot, and was told of it */
 	ARRAY(struct report_process) processes;
 };
@@ -83,6 +85,11 @@ void report_name_handles(const struct report *report, const struct report_query 
 
 /* Whether reports say where the place's other handles were closed. */
 bool group_tells_closers(const struct group *group);
+
+/* What is told at once when calls of a process begin to fail for want of a handle: one paragraph,
+ * with the names that it needs. process->exhausted is not NULL. 0, or a negative errno. */
+int report_exhausted_now(const struct report *report, const struct process *process,
+			 const struct report_style *style, FILE *stream);
 
 /* Number of groups with verdict leak or growing, in all processes. */
 uint64_t report_leaks(const struct report *report);

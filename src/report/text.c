@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/exhausted.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/text_parts.h"
@@ -66,7 +67,8 @@ static bool processes_alike(const struct report_process *a, const struct report_
 	for (size_t i = 0; i < a->diff.groups.count; i++)
 		if (!groups_alike(&a->diff.groups.data[i], &b->diff.groups.data[i]))
 			return false;
-	return text_bad_references_alike(a->process, b->process);
+	return text_bad_references_alike(a->process, b->process) &&
+	       text_exhausted_alike(a->process, b->process);
 }
 
 static uint64_t process_key(const struct report_process *process)
@@ -84,7 +86,8 @@ static enum fold fold_of(struct folds *folds, const struct report *report, size_
 	const struct report_process *process = &report->processes.data[index];
 	uint64_t *slot;
 
-	if (index && !text_bad_references_worry(process->process) && is_harmless(&process->diff))
+	if (index && !text_bad_references_worry(process->process) && !process->process->exhausted &&
+	    is_harmless(&process->diff))
 		return process->diff.groups.count ? FOLD_HARMLESS : FOLD_EMPTY;
 	slot = map_put(&folds->twins, process_key(process));
 	if (*slot && processes_alike(&report->processes.data[*slot - 1], process)) {
@@ -262,6 +265,9 @@ static void write_process(const struct page *page, const struct folds *folds, si
 	if (process->process->incomplete)
 		page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, PAGE_DOUBT,
 			       "Incomplete:", " an event of this process may have been lost.");
+	text_exhausted(page, process->process);
+	text_growth(page, process->process->growth_times,
+		    process->process->growth_times ? process->process->growth_times->open : NULL);
 	text_others(page, &process->diff);
 	write_twins(page, folds, index);
 	array_each (group, &process->diff.groups)
@@ -308,6 +314,8 @@ static int write_text(const struct report *report, const struct report_style *st
 	_cleanup_(folds) struct folds folds = {0};
 
 	folds_make(&folds, report);
+	if (report->occasion)
+		page_paragraph(&page, 0, TEXT_INDENT, PAGE_BOLD, "", report->occasion);
 	if (!report->processes.count)
 		fputs("No process was traced.\n", stream);
 	for (size_t i = 0; i < report->processes.count; i++) {
