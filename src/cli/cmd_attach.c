@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cli/console.h"
+#include "cli/notices.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "os/procfs.h"
@@ -27,7 +28,7 @@ static void say_begin(const struct options *options, const struct session *sessi
 }
 
 /* Until the time is over, a signal came, or nothing is left to trace. */
-static void trace(const struct options *options, struct session *session)
+static void trace(const struct options *options, struct session *session, struct notices *notices)
 {
 	uint64_t until = options->duration_ns ? clock_now_ns() + options->duration_ns : UINT64_MAX;
 	struct error error = {0};
@@ -43,6 +44,7 @@ static void trace(const struct options *options, struct session *session)
 		    session,
 		    until - now < STEP_MS * 1000000ull ? (until - now) / 1000000 + 1 : STEP_MS,
 		    &error);
+		notices_step(notices);
 		if (result == -ECHILD)
 			return;
 		if (result < 0 && result != -EINTR) {
@@ -79,7 +81,9 @@ int command_attach(const struct options *options, int argc, char **argv)
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .every_ns = options->every_ns,
 	};
+	_cleanup_(notices_fini) struct notices notices = {.speaks = true};
 	struct error error = {0};
 	struct session *session;
 	struct report report;
@@ -109,9 +113,11 @@ int command_attach(const struct options *options, int argc, char **argv)
 		return EXIT_HTRACE_FAILED;
 	}
 	say_begin(options, session);
-	trace(options, session);
+	notices_begin(&notices, options, session);
+	trace(options, session, &notices);
 	session_reconcile(session);
 	session_stop(session);
+	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
 	result = output_report(options, &report, stdout);

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/notices.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "session/session.h"
@@ -171,14 +172,17 @@ static void follow_stop(const struct session *session, struct stop *stop)
 
 static int trace(const struct options *options, struct session *session)
 {
+	_cleanup_(notices_fini) struct notices notices = {.speaks = true};
 	struct stop stop = {0};
 	struct error error = {0};
 	uint64_t leaks = 0, said_ns = 0;
 	int result, status = 0;
 
+	notices_begin(&notices, options, session);
 	while (pass_on_signals(session)) {
 		follow_stop(session, &stop);
 		result = session_step(session, STEP_MS, &error);
+		notices_step(&notices);
 		if (result == -ECHILD)
 			break;
 		if (result < 0 && result != -EINTR) {
@@ -189,6 +193,7 @@ static int trace(const struct options *options, struct session *session)
 	}
 	session_reconcile(session);
 	session_stop(session);
+	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	signals_release_stops();
 	result = report(options, session, &leaks);
@@ -211,6 +216,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .every_ns = options->every_ns,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};

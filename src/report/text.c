@@ -315,7 +315,9 @@ static int write_text(const struct report *report, const struct report_style *st
 
 	folds_make(&folds, report);
 	if (report->occasion)
-		page_paragraph(&page, 0, TEXT_INDENT, PAGE_BOLD, "", report->occasion);
+		page_paragraph(&page, 0, TEXT_INDENT, PAGE_PLAIN, "", report->occasion);
+	if (report->occasion)
+		fputc('\n', stream);
 	if (!report->processes.count)
 		fputs("No process was traced.\n", stream);
 	for (size_t i = 0; i < report->processes.count; i++) {

@@ -128,6 +128,9 @@ void session_report(struct session *session, const struct snapshot *snapshot, st
 /* A process of the session, alive or not; NULL: it has none. Borrowed until the next step. */
 const struct process *session_process(const struct session *session, pid_t pid);
 
+/* How many handles of it are open. */
+uint64_t session_open_count(const struct session *session, const struct process *process);
+
 /* What a session says of itself. */
 struct session_status {
 	uint64_t events, lost_events;

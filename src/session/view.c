@@ -114,6 +114,11 @@ const struct process *session_process(const struct session *session, pid_t pid)
 	return model_process(session->model, pid);
 }
 
+uint64_t session_open_count(const struct session *session, const struct process *process)
+{
+	return model_open_count(session->model, process);
+}
+
 void session_status(const struct session *session, struct session_status *out)
 {
 	struct collector_stats stats = {0};
