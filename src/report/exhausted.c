@@ -152,40 +152,68 @@ static void add_all(struct words *line, const struct report *report, const struc
 	add_holders(line, report, exhausted);
 }
 
-static void write_place(const struct page *page, const struct exhausted_place *place)
+/* Ways to one function are one line: it is the function that a person looks for. */
+struct failures {
+	const struct symbol *place;
+	const struct exhausted_place *first;
+	uint64_t count;
+};
+
+static void failures_line(const struct page *page, const struct failures *failures)
 {
 	_cleanup_(words_fini) struct words line = {0};
 	char call[CALL_NAME_BYTES];
 
-	words_addf(&line, " %s (%s) ", name_of_call(place->call, call),
-		   name_of_error(place->error));
-	words_add_counted(&line, place->count, "time in ", "times in ");
-	add_place(&line, page->report, place->stack_id);
+	words_addf(&line, " %s (%s) ", name_of_call(failures->first->call, call),
+		   name_of_error(failures->first->error));
+	words_add_counted(&line, failures->count, "time in ", "times in ");
+	if (failures->place)
+		opener_add(&line, failures->place);
+	else
+		words_add(&line, "a place that is not known");
 	page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 10, PAGE_FAINT, "failed   ",
 		       words_text(&line));
+}
+
+static void write_failures(const struct page *page, const struct exhaustion *exhausted)
+{
+	struct failures all[EXHAUSTED_PLACES_MAX];
+	size_t n = 0;
+
+	array_each (place, &exhausted->places) {
+		const struct symbol *symbol = opener_find(page->report, place->stack_id);
+		size_t i = 0;
+
+		while (i < n && (all[i].place != symbol || all[i].first->call != place->call ||
+				 all[i].first->error != place->error))
+			i++;
+		if (i == n)
+			all[n++] = (struct failures){.place = symbol, .first = place};
+		all[i].count += place->count;
+	}
+	for (size_t i = 0; i < n; i++)
+		failures_line(page, &all[i]);
+	if (exhausted->places_dropped) {
+		_cleanup_(words_fini) struct words line = {0};
+
+		words_add(&line, " ");
+		words_add_counted(&line, exhausted->places_dropped, "time", "times");
+		words_add(&line, " in more places than are kept");
+		page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 10, PAGE_FAINT, "failed   ",
+			       words_text(&line));
+	}
 }
 
 void text_exhausted(const struct page *page, const struct process *process)
 {
 	_cleanup_(words_fini) struct words line = {0};
-	const struct exhaustion *exhausted = process->exhausted;
 
-	if (!exhausted)
+	if (!process->exhausted)
 		return;
 	add_all(&line, page->report, process);
 	page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, PAGE_BAD,
-		       " OUT OF HANDLES:", words_text(&line));
-	for (size_t i = 0; i < exhausted->places.count && i < EXHAUSTED_HOLDERS_MAX; i++)
-		write_place(page, &exhausted->places.data[i]);
-	if (exhausted->places.count > EXHAUSTED_HOLDERS_MAX) {
-		_cleanup_(words_fini) struct words more = {0};
-
-		words_add(&more, " in ");
-		words_add_counted(&more, exhausted->places.count - EXHAUSTED_HOLDERS_MAX,
-				  "more place", "more places");
-		page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 10, PAGE_FAINT, "failed   ",
-			       words_text(&more));
-	}
+		       "OUT OF HANDLES:", words_text(&line));
+	write_failures(page, process->exhausted);
 }
 
 static bool places_alike(const struct exhausted_place *a, const struct exhausted_place *b)
