@@ -281,6 +281,9 @@ const struct process *model_process(const struct model *model, int32_t pid);
 void model_open_handles(const struct model *model, const struct process *process,
 			void (*each)(void *context, const struct handle *handle), void *context);
 
+/* How many these are; takes no time. */
+uint64_t model_open_count(const struct model *model, const struct process *process);
+
 /*
  * Likewise for every record of `number` (-1: of all numbers) in these tables, open or closed
  * before: what was closed before is known until the process ends.

@@ -69,7 +69,8 @@ static json_t *json_closers(const struct output *output, const struct group *gro
 	return closers;
 }
 
-static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
+static void write_group(struct output *output, const struct group *group, uint64_t end_ns,
+			const struct growth_times *times)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
 	const char *separator = "\n        ";
@@ -88,6 +89,9 @@ static void write_group(struct output *output, const struct group *group, uint64
 	json_write_take(output->stream, json_stack(output->report, group->stack_id));
 	fputs(", \"lived\": ", output->stream);
 	json_write_take(output->stream, json_lived(group));
+	fputs(", \"growth\": ", output->stream);
+	json_write_take(output->stream, json_growth(output->report, times,
+						    group->growth ? group->growth->open : NULL));
 	fputs(", \"closed_in\": ", output->stream);
 	json_write_take(output->stream, json_closers(output, group));
 	fputs(",\n      \"handles\": [", output->stream);
@@ -185,6 +189,11 @@ static json_t *json_process(const struct report *report, const struct report_pro
 			    json_count(process->bad_references_dropped));
 	if (report->filter)
 		json_object_set_new(object, "hidden_handles", json_count(diff->hidden));
+	json_object_set_new(object, "exhausted", json_exhausted(report, process));
+	json_object_set_new(
+	    object, "growth",
+	    json_growth(report, process->growth_times,
+			process->growth_times ? process->growth_times->open : NULL));
 	return object;
 }
 
@@ -198,7 +207,7 @@ static void write_process(struct output *output, const struct report_process *sh
 	fputs("[", output->stream);
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
-		write_group(output, group, shown->diff.end_ns);
+		write_group(output, group, shown->diff.end_ns, process->growth_times);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"other_handles\": [", output->stream);
@@ -249,6 +258,7 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
 	if (report->filter)
 		json_object_set_new(head, "hidden", json_hidden(&report->hidden));
+	json_object_set_new(head, "occasion", json_text(report->occasion));
 	return head;
 }
 

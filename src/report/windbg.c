@@ -10,6 +10,7 @@
 #include "report/report.h"
 #include "report/windbg_parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 struct output {
@@ -173,6 +174,14 @@ void windbg_losses(const struct process *process, FILE *stream)
 	if (process->reconciled)
 		fprintf(stream, "Warning: 0x%" PRIx64 " handles were corrected from /proc.\n",
 			process->reconciled);
+	if (process->exhausted)
+		fprintf(stream,
+			"Warning: 0x%" PRIx64
+			" calls failed for want of a handle (%s), with 0x%" PRIx64
+			" handles open.\n",
+			process->exhausted->count,
+			process->exhausted->error == -ENFILE ? "ENFILE" : "EMFILE",
+			process->exhausted->open);
 	if (process->bad_references_dropped)
 		fprintf(stream, "Warning: 0x%" PRIx64 " more bad references are not shown.\n",
 			process->bad_references_dropped);
@@ -214,6 +223,8 @@ static int write_windbg(const struct report *report, const struct report_style *
 {
 	_cleanup_(output) struct output output = {.report = report, .stream = stream};
 
+	if (report->occasion)
+		fprintf(stream, "%s\n", report->occasion);
 	array_each (process, &report->processes) {
 		if (report->processes.count > 1)
 			fprintf(stream, "%sProcess 0x%x\n",
