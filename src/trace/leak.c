@@ -57,25 +57,32 @@ static const uint64_t TRANSIENT_AGE_NS = 10 * UINT64_C(1000000000);
  * than all but a thousandth of them, and not young, is kept. Where many are known and all lived
  * alike, less is enough. */
 enum { LIVED_KNOWN_MIN = 5, OUTLIVES_TIMES = 8 };
-enum { LIVED_MANY = 100, OUTLIVES_MANY_TIMES = 4, LIVED_ALIKE = 5, OUTLIVES_ALIKE_TIMES = 2 };
+enum { LIVED_MANY = 100, OUTLIVES_MANY_TIMES = 4 };
+enum { LIVED_SOME = 20, LIVED_ALIKE = 5, OUTLIVES_ALIKE_TIMES = 2 };
 static const uint64_t KEPT_AGE_NS = 500 * UINT64_C(1000000);
 
-uint64_t leak_age_limit(const struct leak_facts *facts)
+/* So long nearly no closed one lived; UINT64_MAX: too few are known. */
+static uint64_t outlived_ns(const struct leak_facts *facts)
 {
 	uint64_t times = OUTLIVES_TIMES;
 
-	if (!facts->closed)
-		return 0;
 	if (facts->lived_known < LIVED_KNOWN_MIN)
 		return UINT64_MAX;
 	if (facts->lived_known >= LIVED_MANY)
 		times = OUTLIVES_MANY_TIMES;
-	if (facts->lived_known >= LIVED_KNOWN_MIN * 4 &&
+	if (facts->lived_known >= LIVED_SOME &&
 	    facts->lived_ns / LIVED_ALIKE <= facts->lived_half_ns)
 		times = OUTLIVES_ALIKE_TIMES;
-	if (facts->lived_ns > UINT64_MAX / times)
-		return UINT64_MAX;
-	return facts->lived_ns * times > KEPT_AGE_NS ? facts->lived_ns * times : KEPT_AGE_NS;
+	return facts->lived_ns > UINT64_MAX / times ? UINT64_MAX : facts->lived_ns * times;
+}
+
+uint64_t leak_age_limit(const struct leak_facts *facts)
+{
+	uint64_t outlived = outlived_ns(facts);
+
+	if (!facts->closed)
+		return 0;
+	return outlived > KEPT_AGE_NS ? outlived : KEPT_AGE_NS;
 }
 
 struct judgement {
@@ -189,8 +196,7 @@ static bool is_flat(const struct level *level)
 /* A cache at its capacity: an entry is closed when one is opened. */
 static bool is_full(const struct leak_facts *facts)
 {
-	return facts->levels_known &&
-	       leak_age_limit(facts) > facts->watched_ns / LIVED_SHORT_SHARE &&
+	return facts->levels_known && outlived_ns(facts) > facts->watched_ns / LIVED_SHORT_SHARE &&
 	       facts->levels[3].fewest <= facts->levels[2].fewest && is_flat(&facts->levels[2]) &&
 	       is_flat(&facts->levels[3]);
 }
