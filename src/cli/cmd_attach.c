@@ -114,6 +114,8 @@ int command_attach(const struct options *options, int argc, char **argv)
 	session_stop(session);
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
+	report.sort = options->sort;
+	report_detail(&report);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);
 	session_free(session);

@@ -133,6 +133,8 @@ static int report(const struct options *options, struct session *session, uint64
 	int result;
 
 	session_report(session, NULL, &report, output_progress, NULL);
+	report.sort = options->sort;
+	report_detail(&report);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
 	report_fini(&report);

@@ -36,6 +36,7 @@ struct options {
 	bool all;            /* every process, */
 	const char *cgroup;  /* of this cgroup; NULL: of the machine */
 	bool by_debugger;    /* which holds the process, and lets the agent in */
+	enum report_sort sort;
 	const char *awaited; /* path of a program that somebody else will start; NULL: none */
 };
 

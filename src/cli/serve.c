@@ -96,8 +96,10 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	session_report(serving->session, &snapshot, &report, serving->progress,
 		       serving->progress_context);
 	report.snapshot_told = true;
+	report.sort = options->sort;
 	if (options->pid)
 		report_keep(&report, options->pid);
+	report_detail(&report);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
@@ -147,6 +149,8 @@ int serve_show(struct serving *serving, const struct options *options, int argc,
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	if (query.number >= 0)
+		report_detail_handles(&report, &query);
 	report_name_traces(&report, &query);
 	result = options->format->write_traces(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
@@ -165,6 +169,8 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report.sort = options->sort;
+	report_detail_handles(&report, &query);
 	report_name_handles(&report, &query);
 	result = options->format->write_handles(&report, &query, &serving->style, serving->out);
 	report_fini(&report);

@@ -3,6 +3,7 @@
  * piece by piece, so that memory does not follow the number of handles.
  */
 #include "base/cleanup.h"
+#include "report/json_detail.h"
 #include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
@@ -56,6 +57,7 @@ static json_t *json_closers(const struct output *output, const struct group *gro
 static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
+	_cleanup_(group_detail_fini) struct group_detail detail;
 	const char *separator = "\n        ";
 
 	fputs("{", output->stream);
@@ -74,6 +76,9 @@ static void write_group(struct output *output, const struct group *group, uint64
 	json_write_take(output->stream, json_lived(group));
 	fputs(", \"closed_in\": ", output->stream);
 	json_write_take(output->stream, json_closers(output, group));
+	group_detail_make(&detail, output->report->details, output->handles.pid, group);
+	fputs(", \"details\": ", output->stream);
+	json_write_take(output->stream, json_group_detail(&detail));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);
@@ -209,14 +214,16 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	struct symbolizer_stats symbols = {0};
 
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack(
-	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema", schema, "version",
-	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
-	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
-	    "foreign_processes", json_count(report->foreign_processes), "unseen_processes",
-	    json_count(report->unseen_processes), "modules_without_symbols",
-	    (int)symbols.modules_without_symbols, "modules_unreadable",
-	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o, s:o}", "schema",
+			 schema, "version", HTRACE_VERSION, "collector",
+			 json_text(report->collector), "time", json_wall(report), "now_ns",
+			 json_known_ns(report->now_ns), "lost_events",
+			 json_count(report->lost_events), "foreign_processes",
+			 json_count(report->foreign_processes), "unseen_processes",
+			 json_count(report->unseen_processes), "modules_without_symbols",
+			 (int)symbols.modules_without_symbols, "modules_unreadable",
+			 (int)symbols.modules_unreadable, "forgotten", json_forgotten(report),
+			 "details", json_details_limits(report->details));
 }
 
 static int write_json(const struct report *report, const struct report_style *style, FILE *stream)

@@ -109,4 +109,6 @@ void report_fini(struct report *report)
 	array_each (process, &report->processes)
 		diff_fini(&process->diff);
 	array_fini(&report->processes);
+	details_free(report->details);
+	report->details = NULL;
 }
