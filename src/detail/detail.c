@@ -16,7 +16,22 @@
 
 enum { BLOCK_BYTES = 512, WANTED_MAX = 1 << 16 };
 
-static const uint64_t GATHERING_NS_MAX = 900000000;
+static const uint64_t GATHERING_CPU_NS_MAX = 1000000000, GATHERING_NS_MAX = 5000000000;
+
+static uint64_t cpu_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+bool details_time_is_up(struct details *details)
+{
+	if (clock_now_ns() > details->until_ns || cpu_now_ns() > details->until_cpu_ns)
+		details->limits.cut = true;
+	return details->limits.cut;
+}
 
 static uint64_t key_of(int32_t pid, int32_t number)
 {
@@ -240,6 +255,7 @@ static void add_socket_costs(struct details *details)
 void details_gather(struct details *details)
 {
 	details->until_ns = clock_now_ns() + GATHERING_NS_MAX;
+	details->until_cpu_ns = cpu_now_ns() + GATHERING_CPU_NS_MAX;
 	read_handles(details);
 	read_openers(details);
 	details_find_sockets(details);

@@ -5,7 +5,6 @@
  */
 #include "detail/private.h"
 
-#include "base/clock.h"
 #include "os/procfs.h"
 
 #include <errno.h>
@@ -94,9 +93,10 @@ static bool time_is_up(struct pass *pass)
 {
 	if (pass->details->limits.cut)
 		return true;
-	if (pass->members > MEMBERS_MAX ||
-	    (++pass->looks % LOOKS_PER_CLOCK == 0 && clock_now_ns() > pass->details->until_ns))
+	if (pass->members > MEMBERS_MAX)
 		pass->details->limits.cut = true;
+	else if (++pass->looks % LOOKS_PER_CLOCK == 0)
+		details_time_is_up(pass->details);
 	return pass->details->limits.cut;
 }
 

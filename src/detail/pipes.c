@@ -7,7 +7,6 @@
 #include "detail/private.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -58,7 +57,7 @@ void details_look_into_pipes(struct details *details)
 		uint64_t *slot;
 
 		if (!wanted->is_pipe || !wanted->link || !detail->has_file ||
-		    seen.count >= PIPES_MAX || clock_now_ns() > details->until_ns)
+		    seen.count >= PIPES_MAX || details_time_is_up(details))
 			continue;
 		if (pid != detail->pid) {
 			if (process >= 0)

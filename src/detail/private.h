@@ -20,8 +20,12 @@ struct details {
 	struct map index; /* pid, number -> index + 1 */
 	struct map comms; /* pid -> its name (char *) */
 	struct details_limits limits;
-	uint64_t until_ns; /* time is up then */
+	uint64_t until_ns, until_cpu_ns; /* time is up then */
 };
+
+/* Whether it is; cut is set then. Others may keep us waiting: what counts is the time that we work,
+ * and how long somebody waits for the answer only when it is very long. */
+bool details_time_is_up(struct details *details);
 
 /* The name of a process, or "". Borrowed. */
 const char *details_comm(struct details *details, int32_t pid);

@@ -5,7 +5,6 @@
 #include "detail/private.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "os/proc_net.h"
 #include "os/sock_diag.h"
 
@@ -91,10 +90,8 @@ static void search_space(struct search *search, struct space *space)
 	for (enum socket_table table = 1; table < SOCKET_TABLES_N; table++) {
 		if (!(space->tables >> table & 1))
 			continue;
-		if (clock_now_ns() > search->details->until_ns) {
-			search->details->limits.cut = true;
+		if (details_time_is_up(search->details))
 			return;
-		}
 		if (fd >= 0 && sock_diag_dump(fd, table, take, search) >= 0)
 			space->answered |= 1u << table;
 		else

@@ -171,6 +171,8 @@ static void write_process(struct output *output, const struct report_process *sh
 	const struct process *process = shown->process;
 	const char *separator = "\n      ";
 
+	output->handles.details = output->report->details;
+	output->handles.pid = process->pid;
 	fputs("{", output->stream);
 	json_write_members_take(output->stream, json_process(output->report, shown), "groups");
 	fputs("[", output->stream);
