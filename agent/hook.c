@@ -60,7 +60,7 @@ struct raise *agent_after(struct call_frame *frame, uint32_t number, uint64_t si
 	thread = when ? thread_current() : NULL;
 	if (!thread)
 		return NULL;
-	raises = (int64_t)frame->ax == EBADF_RESULT && raise_wanted(frame, number);
+	raises = raise_wanted(frame, number);
 	record_call(thread, frame, number, site_ip, sp, EVENT_LEAVE, !(when & PLAN_LEAVE_FAILED),
 		    raises ? EVENT_SYSCALL_SIGNALLED : 0);
 	if (!raises)

@@ -7,7 +7,13 @@
 #include <fcntl.h>
 #include <stddef.h>
 
-enum { EBADF_RESULT = -9, RAISES_MAX = 256, SIGNALS_MAX = 64 };
+enum {
+	EBADF_RESULT = -9,
+	RAISES_MAX = 256,
+	SIGNALS_MAX = 64,
+	POLLED_PIECE = 16,
+	POLLNVAL = 0x20, /* poll(2) */
+};
 
 #define AT(member, offset) _Static_assert(offsetof(struct raise, member) == (offset), "hook.S")
 AT(taken, RAISE_TAKEN);
@@ -29,10 +35,36 @@ static uint32_t signal_wanted(void)
 	return __atomic_load_n(&agent.arena->bad_reference_signal, __ATOMIC_RELAXED);
 }
 
+static bool number_is_open(uint32_t number)
+{
+	return system_call3(__NR_fcntl, number, F_GETFD, 0) != EBADF_RESULT;
+}
+
 static bool is_bad(uint8_t arg, const uint64_t args[6])
 {
-	return plan_is_number(arg, args) &&
-	       system_call3(__NR_fcntl, (uint32_t)args[arg], F_GETFD, 0) == EBADF_RESULT;
+	return plan_is_number(arg, args) && !number_is_open((uint32_t)args[arg]);
+}
+
+/* poll() has found one. */
+static bool polled_bad(const struct call_frame *frame, uint8_t arg)
+{
+	uint64_t address = call_argument(frame, arg);
+	uint32_t left = (uint32_t)call_argument(frame, arg + 1);
+	struct event_polled entries[POLLED_PIECE];
+
+	for (left = left < PLAN_POLLED_MAX ? left : PLAN_POLLED_MAX; left;) {
+		uint32_t n = left < POLLED_PIECE ? left : POLLED_PIECE;
+
+		if (safe_copy(entries, address, n * sizeof(*entries)) < n * sizeof(*entries))
+			return false;
+		for (uint32_t i = 0; i < n; i++)
+			if (entries[i].revents & POLLNVAL && entries[i].number >= 0 &&
+			    !number_is_open((uint32_t)entries[i].number))
+				return true;
+		address += n * sizeof(*entries);
+		left -= n;
+	}
+	return false;
 }
 
 bool raise_wanted(const struct call_frame *frame, uint32_t number)
@@ -45,8 +77,13 @@ bool raise_wanted(const struct call_frame *frame, uint32_t number)
 	if (number >= PLAN_SYSCALLS_MAX || !signal_wanted() || signal_wanted() > SIGNALS_MAX)
 		return false;
 	call = plan->calls[number];
-	return (is_bad(call.fd_arg, args) || is_bad(call.fd_arg2, args)) &&
-	       !plan_only_asks(plan, number, args);
+	if (call.data == PLAN_DATA_POLLED)
+		return (int64_t)frame->ax > 0 && polled_bad(frame, call.data_arg);
+	if ((int64_t)frame->ax != EBADF_RESULT || plan_only_asks(plan, number, args))
+		return false;
+	/* select() says EBADF of nothing but the table (fs/select.c, max_select_fd). */
+	return call.data == PLAN_DATA_SETS || is_bad(call.fd_arg, args) ||
+	       is_bad(call.fd_arg2, args);
 }
 
 static struct raise *raise_take(void)

@@ -36,7 +36,7 @@ struct raise {
 	uint64_t ax, dx, si, di;
 };
 
-/* Of a call that said EBADF: whether it is a bad reference that is to be answered so. */
+/* Of a call that has returned: whether it is a bad reference that is to be answered so. */
 bool raise_wanted(const struct call_frame *frame, uint32_t number);
 /* For hook_raise; NULL: too many are taken, and the signal has been sent from here. */
 struct raise *raise_prepare(const struct call_frame *frame, uint64_t site_ip, uint64_t sp);

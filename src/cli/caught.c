@@ -109,7 +109,7 @@ static void add_how_to_go_on(struct words *line, const struct catching *catching
 		words_addf(line, " (thread find %d)", caught->tid);
 	words_addf(line, " shows it, kill -CONT %d lets it go on", caught->pid);
 	if (session_holds_targets(catching->session))
-		words_add(line, "; it is not traced any more, for a debugger could not come in");
+		words_add(line, "; tracing of it has ended, for no debugger could come in");
 }
 
 static void say(struct catching *catching, const char *place)
@@ -130,13 +130,15 @@ static void say(struct catching *catching, const char *place)
 	catching->say(catching->context, words_text(&line));
 }
 
-static void say_dropped(struct catching *catching, uint64_t dropped)
+static void say_dropped(const struct catching *catching)
 {
 	_cleanup_(words_fini) struct words line = {0};
 
-	words_add(&line, "more bad references in a row than can be told each: ");
-	words_add_count(&line, dropped);
-	words_add(&line, " were answered likewise, and are in the report");
+	words_add_counted(&line, catching->dropped, "more bad reference was",
+			  "more bad references were");
+	words_addf(&line,
+		   " answered with SIG%s, at the same places or too many at once to be told each",
+		   sigabbrev_np(catching->signal) ?: "?");
 	catching->say(catching->context, words_text(&line));
 }
 
@@ -166,10 +168,10 @@ void catching_step(struct catching *catching)
 	while (!catching->until_ns || step_naming(catching)) {
 		bool any = session_next_caught(catching->session, &catching->now, &dropped);
 
-		if (dropped)
-			say_dropped(catching, dropped);
+		catching->dropped += dropped;
 		if (!any)
 			return;
+		catching->latest_ns = catching->now.time_ns;
 		if (begin_naming(catching))
 			catching->until_ns = clock_now_ns() + NAMING_NS_MAX;
 		else
@@ -184,6 +186,8 @@ void catching_end(struct catching *catching)
 		poll(&(struct pollfd){catching->names, POLLIN, 0}, 1, LAST_STEP_MS);
 		catching_step(catching);
 	}
+	if (catching->dropped)
+		say_dropped(catching);
 	free(catching->last.text);
 	catching->last.text = NULL;
 }

@@ -23,6 +23,8 @@ struct catching {
 	void (*say)(void *context, const char *text);
 	void *context;
 
+	uint64_t dropped;          /* that are told by their number */
+	uint64_t latest_ns;        /* when the last one came; 0: none has */
 	struct session_caught now; /* that is being named */
 	int names;                 /* a pipe that the child writes to; valid with until_ns */
 	uint64_t until_ns;         /* then it goes without; 0: nothing is being named */

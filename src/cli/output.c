@@ -58,7 +58,10 @@ void output_progress(void *context, const char *module_path)
 void output_choose(const struct options *options, struct report *report)
 {
 	report->cloexec = options->cloexec;
-	report_filter(report, options->filter, true);
+	report->sort = options->sort;
+	report_filter(report, options->filter);
+	report_detail(report);
+	report_keep_top(report);
 }
 
 /* What is written: a report, or bytes that are there already. */

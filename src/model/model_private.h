@@ -51,6 +51,8 @@ struct process_record {
 	ARRAY(struct handle_table *) ended; /* of threads that lived when the process ended */
 	struct map place_index;             /* hash -> index + 1 */
 	struct map bad_index;               /* hash -> index + 1 */
+	struct map kinds;                   /* of handles: kinds.c's */
+	struct map homes;                   /* who closes what, likewise */
 	ARRAY(struct crossed) crossed;      /* of its last exec, whose program is not told yet */
 	uint64_t crossed_ns;                /* that exec's time */
 };
@@ -64,6 +66,9 @@ struct awaited {
 
 struct model {
 	struct model_observer observer;
+	uint32_t (*near)(const void *context,
+			 uint32_t stack_id); /* NULL: stacks are what they are */
+	const void *near_context;
 	ARRAY(struct process_record *) processes; /* in order of start */
 	struct map by_pid;                        /* the latest process of that pid */
 	struct map tasks;                         /* tid -> struct task * */

@@ -1,4 +1,5 @@
 /* Owns the list of processes and what is left of those that ended. */
+#include "model/kinds.h"
 #include "model/model_private.h"
 
 #include "base/alloc.h"
@@ -87,6 +88,7 @@ void process_free(struct process_record *record)
 	array_fini(&record->ended);
 	map_fini(&record->place_index);
 	map_fini(&record->bad_index);
+	kinds_free(record);
 	free(record);
 }
 
@@ -187,6 +189,7 @@ void process_end(struct model *model, struct process_record *record)
 	record->public.exited = true;
 	map_fini(&record->bad_index);
 	map_fini(&record->place_index);
+	kinds_free(record);
 	if (!process_is_kept(model, record))
 		process_forget(model, record);
 }

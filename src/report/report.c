@@ -58,6 +58,17 @@ static void name_cloexec(const struct report *report)
 		name_stack(report, place->stack_id);
 }
 
+static void name_exhausted(const struct report *report, const struct exhaustion *exhausted)
+{
+	if (!exhausted)
+		return;
+	name_stack(report, exhausted->stack_id);
+	for (uint32_t i = 0; i < exhausted->holders_n; i++)
+		name_stack(report, exhausted->holders[i].stack_id);
+	array_each (place, &exhausted->places)
+		name_stack(report, place->stack_id);
+}
+
 void report_name(const struct report *report)
 {
 	name_cloexec(report);
@@ -73,7 +84,10 @@ void report_name(const struct report *report)
 			name_stack(report, bad->now.stack_id);
 			name_stack(report, bad->closed.stack_id);
 			name_stack(report, bad->opened.stack_id);
+			name_stack(report, bad->earlier.stack_id);
+			name_stack(report, bad->noticed.stack_id);
 		}
+		name_exhausted(report, process->process->exhausted);
 	}
 }
 
@@ -133,4 +147,6 @@ void report_fini(struct report *report)
 	array_each (process, &report->processes)
 		process_fini(process);
 	array_fini(&report->processes);
+	details_free(report->details);
+	report->details = NULL;
 }

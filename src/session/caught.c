@@ -4,11 +4,13 @@
  */
 #include "session/internal.h"
 
+#include "base/hash.h"
 #include "stack/stack_table.h"
 
+#include <signal.h>
 #include <string.h>
 
-enum { CAUGHT_MAX = 16 };
+enum { CAUGHT_MAX = 16, PLACES_MAX = 4096 };
 
 /* A close is recorded when it begins, and judged when it has failed. */
 static const uint64_t close_ns_max = 1000000000;
@@ -32,6 +34,21 @@ static const struct bad_reference *find_bad(const struct session *session,
 	return latest;
 }
 
+/* What does not stop may come again and again: one of each place is told. */
+static bool was_told(struct session *session, const struct session_caught *caught)
+{
+	uint64_t key = hash_combine((uint32_t)caught->pid, caught->call);
+
+	if (session->collector_options.bad_reference_signal == SIGSTOP)
+		return false;
+	key = hash_combine(hash_combine(key, caught->kind), caught->stack_id);
+	if (map_get(&session->caught_places, key))
+		return true;
+	if (session->caught_places.count < PLACES_MAX)
+		*map_put(&session->caught_places, key) = 1;
+	return false;
+}
+
 void session_catch(struct session *session, const struct event_syscall *event,
 		   const struct handle_op *ops, size_t ops_n, uint32_t stack_id)
 {
@@ -44,10 +61,6 @@ void session_catch(struct session *session, const struct event_syscall *event,
 	    .stack_id = stack_id,
 	};
 
-	if (session->caught.count == CAUGHT_MAX) {
-		session->caught_dropped++;
-		return;
-	}
 	for (size_t i = 0; i < ops_n && !caught.kind; i++) {
 		const struct bad_reference *bad = find_bad(session, event, ops[i].number);
 
@@ -58,7 +71,10 @@ void session_catch(struct session *session, const struct event_syscall *event,
 			caught.stack_id = bad->now.stack_id;
 		}
 	}
-	array_push(&session->caught, caught);
+	if (session->caught.count == CAUGHT_MAX || was_told(session, &caught))
+		session->caught_dropped++;
+	else
+		array_push(&session->caught, caught);
 }
 
 bool session_next_caught(struct session *session, struct session_caught *out, uint64_t *dropped)

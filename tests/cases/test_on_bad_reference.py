@@ -130,6 +130,17 @@ def test_every_one_stops(lab):
     check(len(target.messages()) == 1 + len(more), f"{target.messages()}")
 
 
+def test_waiting_calls(lab):
+    """poll() that finds a number not open, and select() that is given one."""
+    target = Target(lab, ["poll", "select"], ["--on-bad-reference=signal:SIGWINCH"])
+    target.end()
+    check(target.output() == "poll: 0 1\nselect: 0 -1\n", target.output())
+    check(len(target.messages()) == 2, f"{target.messages()}")
+    for message, call, function in zip(target.messages(), ("poll", "p?select6?"), ("poll_unknown", "select_unknown")):
+        check(re.search(rf", {call} of handle \d, which was closed before, in {function} .*; it was sent SIGWINCH", message),
+              message)
+
+
 def test_attach_stops(lab):
     """A running process, without any preparation; htrace may be killed then, and it stays stopped."""
     target = Target(lab, ["wait", "twice"])
@@ -243,6 +254,8 @@ def test_what_is_refused(lab):
                          ("", "needs a value")]:
         result = lab.call(lab.command("run", [f"--on-bad-reference={value}", "true"]))
         check(result.status == 2 and words in result.errors, f"{value!r}: {result.status} {result.errors}")
+    result = lab.call([lab.htrace, "enable", "-a", STOP])
+    check(result.status == 2 and "any of them" in result.errors, f"{result.status} {result.errors}")
 
 
 harness.main(globals())

@@ -2,10 +2,12 @@
  * Bad references, and what looks like one: each word on the command line is a step, done in turn;
  * each prints a line when it is over. It ends with status 7.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -44,6 +46,23 @@ OPENER static int poll_closed(int epoll, int number)
 	struct epoll_event event = {.events = EPOLLIN};
 
 	return KEEP(epoll_ctl(epoll, EPOLL_CTL_ADD, number, &event));
+}
+
+OPENER static int poll_unknown(int number)
+{
+	struct pollfd entry = {number, POLLIN, 0};
+
+	return KEEP(poll(&entry, 1, 0));
+}
+
+OPENER static int select_unknown(int number)
+{
+	struct timeval none = {0};
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(number, &set);
+	return KEEP(select(number + 1, &set, NULL, NULL, &none));
 }
 
 OPENER static int write_unknown(void)
@@ -115,6 +134,28 @@ static void step_never(void)
 	printf("never: %d %d\n", result, result < 0 ? errno : 0);
 }
 
+static void step_poll(void)
+{
+	int open = open_victim(), closed = closed_number();
+	int result = poll_unknown(open);
+
+	printf("poll: %d", result);
+	result = poll_unknown(closed);
+	printf(" %d\n", result);
+	close(open);
+}
+
+static void step_select(void)
+{
+	int open = open_victim(), closed = closed_number();
+	int result = select_unknown(open);
+
+	printf("select: %d", result);
+	result = select_unknown(closed);
+	printf(" %d\n", result);
+	close(open);
+}
+
 static int handlers; /* that were begun */
 
 static void on_signal(int signal, siginfo_t *info, void *context)
@@ -171,9 +212,10 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*step)(void);
 	} steps[] = {
-	    {"valid", step_valid}, {"twice", step_twice}, {"thread", step_thread},
-	    {"epoll", step_epoll}, {"never", step_never}, {"handler", step_handler},
-	    {"vfork", step_vfork}, {"wait", step_wait},
+	    {"valid", step_valid}, {"twice", step_twice},     {"thread", step_thread},
+	    {"epoll", step_epoll}, {"poll", step_poll},       {"select", step_select},
+	    {"never", step_never}, {"handler", step_handler}, {"vfork", step_vfork},
+	    {"wait", step_wait},
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

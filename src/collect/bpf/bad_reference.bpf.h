@@ -50,13 +50,19 @@ static __always_inline bool only_asks(const struct sample *sample)
 	return false;
 }
 
-/* Of a call that said EBADF: enum event_syscall_flags. */
+/* select() says EBADF of nothing but the table (fs/select.c, max_select_fd). */
+static __always_inline bool is_bad(const struct sample *sample)
+{
+	return sample->polled_bad || sample->plan->data == PLAN_DATA_SETS ||
+	       argument_is_bad(sample, sample->plan->fd_arg) ||
+	       argument_is_bad(sample, sample->plan->fd_arg2);
+}
+
+/* Of a call that said EBADF, or sample.polled_bad: enum event_syscall_flags. */
 static __noinline u16 bad_reference_signal(const struct sample *sample)
 {
-	if (!argument_is_bad(sample, sample->plan->fd_arg) &&
-	    !argument_is_bad(sample, sample->plan->fd_arg2))
-		return 0;
-	if (only_asks(sample) || bpf_send_signal_thread(config.bad_reference_signal))
+	if (!is_bad(sample) || only_asks(sample) ||
+	    bpf_send_signal_thread(config.bad_reference_signal))
 		return 0;
 	return EVENT_SYSCALL_SIGNALLED;
 }

@@ -145,7 +145,7 @@ void capture_enter(struct collector *collector, struct tracee *tracee);
 void capture_leave(struct collector *collector, struct tracee *tracee,
 		   const struct user_regs_struct *registers, bool signalled);
 
-/* bad_reference.c: whether the call that has just said EBADF is one that gets the signal. */
+/* bad_reference.c: whether the call that has just returned is one that gets the signal. */
 bool bad_reference_signalled(struct collector *collector, const struct tracee *tracee,
 			     int64_t result);
 /* Lets the tracee go on from such a call. It may be gone then, and its process with it. */
