@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/caught.h"
 #include "cli/console.h"
+#include "cli/notices.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "os/procfs.h"
@@ -28,7 +29,7 @@ static void say_begin(const struct options *options, const struct session *sessi
 }
 
 /* Until the time is over, a signal came, or nothing is left to trace. */
-static void trace(const struct options *options, struct session *session)
+static void trace(const struct options *options, struct session *session, struct notices *notices)
 {
 	uint64_t until = options->duration_ns ? clock_now_ns() + options->duration_ns : UINT64_MAX;
 	struct catching catching = {
@@ -47,6 +48,7 @@ static void trace(const struct options *options, struct session *session)
 		    until - now < STEP_MS * 1000000ull ? (until - now) / 1000000 + 1 : STEP_MS,
 		    &error);
 		catching_step(&catching);
+		notices_step(notices);
 		over = result < 0 && result != -EINTR;
 		if (over && result != -ECHILD)
 			fprintf(stderr, "htrace: %s\n", error.message);
@@ -82,7 +84,9 @@ int command_attach(const struct options *options, int argc, char **argv)
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
 	    .bad_reference_signal = options->bad_reference_signal,
+	    .every_ns = options->every_ns,
 	};
+	_cleanup_(notices_fini) struct notices notices = {.speaks = true};
 	struct error error = {0};
 	struct session *session;
 	struct report report;
@@ -112,11 +116,14 @@ int command_attach(const struct options *options, int argc, char **argv)
 		return EXIT_HTRACE_FAILED;
 	}
 	say_begin(options, session);
-	trace(options, session);
+	notices_begin(&notices, options, session);
+	trace(options, session, &notices);
 	session_reconcile(session);
 	session_stop(session);
+	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
+	report.cloexec = options->cloexec;
 	report_filter(&report, options->filter, true);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cli/caught.h"
+#include "cli/notices.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "session/session.h"
@@ -136,6 +137,7 @@ static int report(const struct options *options, struct session *session, uint64
 	int result;
 
 	session_report(session, NULL, &report, output_progress, NULL);
+	report.cloexec = options->cloexec;
 	report_filter(&report, options->filter, true);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
@@ -193,16 +195,19 @@ static int trace(const struct options *options, struct session *session)
 {
 	struct catching catching = {
 	    .session = session, .signal = options->bad_reference_signal, .say = catching_say_error};
+	_cleanup_(notices_fini) struct notices notices = {.speaks = true};
 	struct stop stop = {0};
 	struct error error = {0};
 	uint64_t leaks = 0, said_ns = 0;
 	int result = 0, status = 0;
 	bool over = false;
 
+	notices_begin(&notices, options, session);
 	while (!over && pass_on_signals(session)) {
 		follow_stop(session, &catching, &stop);
 		result = session_step(session, STEP_MS, &error);
 		catching_step(&catching);
+		notices_step(&notices);
 		over = result == -ECHILD;
 		if (result < 0 && result != -EINTR && !over) {
 			fprintf(stderr, "htrace: %s\n", error.message);
@@ -213,6 +218,7 @@ static int trace(const struct options *options, struct session *session)
 	catching_end(&catching);
 	session_reconcile(session);
 	session_stop(session);
+	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	signals_release_stops();
 	result = report(options, session, &leaks);
@@ -236,6 +242,7 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
 	    .bad_reference_signal = options->bad_reference_signal,
+	    .every_ns = options->every_ns,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};

@@ -52,6 +52,53 @@ static json_t *caught_json(const struct catching *catching)
 			 "message", json_text(catching->last.text));
 }
 
+/* What each trigger came to. */
+static json_t *json_triggers(const struct host *host)
+{
+	const struct options *options = host->options->options;
+	json_t *triggers = json_array();
+
+	for (size_t i = 0; options && i < options->triggers_n; i++) {
+		const struct notice *notice = &host->notices.of[i];
+
+		json_array_append_new(
+		    triggers,
+		    json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "trigger",
+			      options->triggers[i].text, "fired", (json_int_t)notice->fired,
+			      "written", (json_int_t)notice->written, "failed",
+			      (json_int_t)notice->failed, "fired_ns",
+			      json_known_ns(notice->fired_ns), "file", json_text(notice->file),
+			      "failure", json_text(notice->failure)));
+	}
+	return triggers;
+}
+
+static void add_triggers(struct words *line, const struct host *host)
+{
+	const struct options *options = host->options->options;
+
+	for (size_t i = 0; options && i < options->triggers_n; i++) {
+		const struct notice *notice = &host->notices.of[i];
+
+		words_addf(line, "; %s ", options->triggers[i].text);
+		if (!notice->fired)
+			words_add(line, "not yet");
+		else
+			words_add_counted(line, notice->fired, "time", "times");
+		if (notice->file) {
+			words_add(line, ", last in ");
+			words_add_target(line, notice->file);
+		}
+		if (notice->failure) {
+			words_add(line, ", ");
+			words_add_counted(line, notice->failed, "report", "reports");
+			words_add(line, " not written (");
+			words_add_target(line, notice->failure);
+			words_add(line, ")");
+		}
+	}
+}
+
 static int write_json(const struct host *host, const struct session_status *status, FILE *out)
 {
 	const struct process *target = target_of(host);
@@ -69,6 +116,8 @@ static int write_json(const struct host *host, const struct session_status *stat
 	int result;
 
 	json_object_set_new(object, "caught", caught_json(&host->catching));
+	json_object_set_new(object, "exhausted", json_integer((json_int_t)status->exhausted));
+	json_object_set_new(object, "triggers", json_triggers(host));
 	result = json_dumpf(object, out, JSON_COMPACT);
 	json_decref(object);
 	return result ? -EIO : 0;
@@ -115,6 +164,11 @@ static int write_text(const struct host *host, const struct session_status *stat
 	if (host->catching.last.text &&
 	    (host->catching.signal != SIGSTOP || catching_stands_still(&host->catching)))
 		words_addf(&line, "; %s", host->catching.last.text);
+	if (status->exhausted) {
+		words_add(&line, "; OUT OF HANDLES ");
+		words_add_counted(&line, status->exhausted, "time", "times");
+	}
+	add_triggers(&line, host);
 	if (host->failure)
 		words_addf(&line, "; tracing has failed: %s", host->failure);
 	page_paragraph(&page, 0, STATUS_INDENT, PAGE_BOLD, words_text(&target), words_text(&line));

@@ -19,6 +19,7 @@ enum {
 		    VERB_STATUS | VERB_DISABLE,
 };
 
+static const uint64_t EVERY_NS_MIN = 100000000ull;
 static const uint64_t LINGER_NS = 600 * 1000000000ull;
 
 static int set_collector(struct options *options, const char *value, struct error *error)
@@ -197,6 +198,51 @@ static int set_pid(struct options *options, const char *value, struct error *err
 	return 0;
 }
 
+static int set_trigger(struct options *options, const char *value, struct error *error)
+{
+	if (options->triggers_n == TRIGGERS_MAX)
+		return error_set(error, -EINVAL, "--trigger can be given %d times at most",
+				 TRIGGERS_MAX);
+	if (!trigger_parse(value, &options->triggers[options->triggers_n]))
+		return error_set(error, -EINVAL,
+				 "--trigger needs emfile, open>N or growth>N/min (also /s, /h), "
+				 "not '%s'",
+				 value);
+	options->triggers_n++;
+	return 0;
+}
+
+static int set_trigger_output(struct options *options, const char *value, struct error *error)
+{
+	for (const char *percent = strchr(value, '%'); percent; percent = strchr(percent + 2, '%'))
+		if (!percent[1] || !strchr("pnt%", percent[1]))
+			return error_set(error, -EINVAL,
+					 "--trigger-output knows %%p (pid), %%n (sequence), %%t "
+					 "(time) and %%%%, not '%%%.1s'",
+					 percent + 1);
+	options->trigger_output = value;
+	return 0;
+}
+
+static int set_trigger_quiet(struct options *options, const char *value, struct error *error)
+{
+	if (!options_parse_duration(value, &options->trigger_quiet_ns))
+		return error_set(error, -EINVAL,
+				 "--trigger-quiet needs a time like 500ms, 30s or 10m, not '%s'",
+				 value);
+	return 0;
+}
+
+static int set_every(struct options *options, const char *value, struct error *error)
+{
+	if (!options_parse_duration(value, &options->every_ns) || options->every_ns < EVERY_NS_MIN)
+		return error_set(error, -EINVAL,
+				 "--every needs a time of 100ms or more, like 1s, 30s or 10m, not "
+				 "'%s'",
+				 value);
+	return 0;
+}
+
 const struct option_row option_rows[] = {
     {"-p", "PID", NULL, VERB_ATTACH | VERB_ENABLE | VERB_ASKS | OPTION_OWN,
      "the process to trace, or that is traced", set_pid},
@@ -231,9 +277,24 @@ const struct option_row option_rows[] = {
      "report (the default), stop: leave the process stopped there for a debugger, or "
      "signal:SIGNAME: send the thread that signal",
      set_on_bad_reference},
+    {"--every", "DURATION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "take snapshots by itself; the report shows what was open at each", set_every},
+    {"--trigger", "CONDITION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "write a report the moment this holds for a process: emfile, open>N, growth>N/min (several "
+     "may be given)",
+     set_trigger},
+    {"--trigger-output", "PATTERN", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "where to: %p pid, %n sequence, %t time (default htrace-%p-%n.txt)", set_trigger_output},
+    {"--trigger-quiet", "DURATION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "write another one only after it has not held so long (default 1m)", set_trigger_quiet},
     {"--error-exitcode", "N", NULL, VERB_RUN,
      "exit with N when leaks are found (otherwise with the program's own status)",
      set_error_exitcode},
+    {"--cloexec", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_DIFF,
+     "list what executed programs received for want of close-on-exec, with the opening places",
+     cloexec_set},
+    {"--cloexec-all", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_DIFF,
+     "the same, standard input, output and error included", cloexec_set_all},
     {"--type", "TYPE[,TYPE]", NULL, VERB_TELLS,
      "show handles of these types only; socket: of all kinds of sockets", filter_set_type},
     {"--name", "GLOB", NULL, VERB_TELLS,

@@ -98,6 +98,9 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	report.snapshot_told = true;
 	if (options->pid)
 		report_keep(&report, options->pid);
+	report.cloexec = options->cloexec;
+	report.cloexec_since_ns = snapshot.time_ns;
+	report.cloexec_pid = options->pid;
 	report_filter(&report, options->filter, true);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);

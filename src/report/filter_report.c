@@ -106,10 +106,11 @@ static void thin_others(struct filtering *filtering, struct diff *diff)
  */
 static enum filter_rule try_bad(struct filtering *filtering, const struct bad_reference *bad)
 {
-	const struct handle_moment *moments[] = {&bad->now, &bad->closed, &bad->opened};
+	const struct handle_moment *moments[] = {&bad->now, &bad->closed, &bad->opened,
+						 &bad->earlier};
 	bool met = false;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(moments) / sizeof(*moments); i++) {
 		enum filter_rule rule;
 
 		if (i && !moments[i]->time_ns)

@@ -74,6 +74,9 @@ struct session {
 	uint64_t look_after_ns;          /* not before this time again */
 	uint64_t last_event_ns;
 	uint64_t sample_after_ns; /* not before this time again */
+	struct watch *watch;      /* NULL: nobody is told at once */
+	uint64_t every_ns;        /* between snapshots of its own; 0: it takes none */
+	uint64_t every_next_ns, every_taken;
 	struct snapshot snapshot; /* the last one */
 	ARRAY(struct named_snapshot) snapshots;
 	uint32_t traces_max;
@@ -93,7 +96,8 @@ struct session {
 /* All of a zeroed session but its collector. session_free() frees it. */
 void session_init(struct session *session, uint32_t traces_max);
 
-/* view.c */
+/* view.c; those that it takes by itself are named "every-1", "every-2", ..., the newest kept */
+void session_take_snapshots(struct session *session, uint64_t now_ns);
 void session_snapshots_fini(struct session *session);
 
 /* `event`, of which `ops` were applied, has EVENT_SYSCALL_SIGNALLED (caught.c). */

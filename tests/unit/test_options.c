@@ -44,6 +44,24 @@ static void test_spellings(void **state)
 	assert_int_equal(options.error_exitcode, -1);
 }
 
+static void test_triggers(void **state)
+{
+	struct options options;
+	struct error error = {0};
+
+	assert_int_equal(parse(&run, &options, &error, "--trigger=emfile", "--trigger", "open>5",
+			       "--trigger-quiet=2m", "--trigger-output=a%p%n%t%%", "--every=1s",
+			       NULL),
+			 6);
+	assert_int_equal(options.triggers_n, 2);
+	assert_int_equal(options.triggers[0].kind, TRIGGER_EMFILE);
+	assert_int_equal(options.triggers[1].most, 5);
+	assert_string_equal(options.triggers[1].text, "open>5");
+	assert_true(options.trigger_quiet_ns == 120000000000ull);
+	assert_true(options.every_ns == 1000000000ull);
+	assert_string_equal(options.trigger_output, "a%p%n%t%%");
+}
+
 static void refused(const struct verb *verb, const char *word, const char *value, const char *says)
 {
 	struct options options;
@@ -57,6 +75,11 @@ static void refused(const struct verb *verb, const char *word, const char *value
 static void test_refusals(void **state)
 {
 	refused(&run, "--colector=bpf", NULL, "did you mean --collector?");
+	refused(&run, "--trigger=open", NULL, "needs emfile, open>N or growth>N/min");
+	refused(&run, "--trigger-output=a%", NULL, "knows %p (pid)");
+	refused(&run, "--trigger-output=%d", NULL, "not '%d'");
+	refused(&run, "--trigger-quiet=x", NULL, "needs a time");
+	refused(&run, "--every=10ms", NULL, "100ms or more");
 	refused(&run, "--form", "json", "did you mean --format?");
 	refused(&run, "-p", "1", "unknown option '-p' for run");
 	refused(&run, "--format=xml", NULL, "text|windbg|json");
@@ -180,6 +203,7 @@ int main(void)
 	    cmocka_unit_test(test_environment),
 	    cmocka_unit_test(test_filters),
 	    cmocka_unit_test(test_bad_reference_signals),
+	    cmocka_unit_test(test_triggers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,8 @@ static __always_inline void record_fill(struct event_syscall *event, const struc
 	event->known_stack = event->reserved = 0;
 	if (sample->phase == EVENT_LEAVE && sample->result >= 0 && sample->plan->out)
 		out_fill(event, sample->regs, sample->plan);
+	if (sample->result == EMFILE_RESULT || sample->result == ENFILE_RESULT)
+		event->out[0] = sample->task->signal->rlim[RLIMIT_NOFILE_INDEX].rlim_cur;
 }
 
 static __always_inline void registers_fill(struct event_syscall *event, const struct pt_regs *regs)

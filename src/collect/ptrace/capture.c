@@ -4,6 +4,7 @@
  */
 #include "collect/ptrace/tracer.h"
 
+#include "os/procfs.h"
 #include "os/remote.h"
 
 #include "base/array.h"
@@ -226,6 +227,9 @@ static void capture_call(struct collector *collector, struct tracee *tracee, enu
 	};
 	if (phase == EVENT_LEAVE && result >= 0)
 		capture_out(tracee, call, event);
+	if ((result == -EMFILE || result == -ENFILE) &&
+	    procfs_handle_limit(tracee->process->pid, &event->out[0]) < 0)
+		event->out[0] = 0;
 	if (with_stack)
 		stack_bytes = stack_copy(collector, tracee, registers, event);
 	outbox_end(&collector->outbox, sizeof(*event) + stack_bytes);
