@@ -51,7 +51,9 @@ static int host_in_child(void)
 					  .stats = no_stats,
 					  .detach = no_detach,
 					  .destroy = bare_destroy};
+	const struct options given = {.format = &report_text};
 	const struct host_options options = {.name = NAME,
+					     .options = &given,
 					     .socket = socket_dir_listen(NAME, NULL),
 					     .pid = BARE_PID,
 					     .linger_ns = 60000000000ull};
