@@ -16,7 +16,7 @@ struct caught_told {
 	char *text; /* a sentence, without its full stop; owned by struct catching */
 };
 
-/* A zeroed one with its first three members set is ready. */
+/* A zeroed one with `session`, `signal` and `say` set is ready. */
 struct catching {
 	struct session *session;
 	int signal; /* that is sent */
