@@ -120,6 +120,8 @@ static void add_fate(struct words *line, const struct process *process, const st
 		       length);
 	if (!process->exited) {
 		words_addf(line, " still running, traced for %s", length);
+	} else if (!process_has_ended(process)) {
+		words_addf(line, " let go at a bad reference after %s, not traced since", length);
 	} else if (WIFSIGNALED(process->exit_status)) {
 		signal = WTERMSIG(process->exit_status);
 		name = sigabbrev_np(signal);
