@@ -115,7 +115,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
 	report.sort = options->sort;
-	report_detail(&report);
+	report_detail(&report, options->format);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);
 	session_free(session);

@@ -134,7 +134,7 @@ static int report(const struct options *options, struct session *session, uint64
 
 	session_report(session, NULL, &report, output_progress, NULL);
 	report.sort = options->sort;
-	report_detail(&report);
+	report_detail(&report, options->format);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
 	report_fini(&report);

@@ -99,7 +99,7 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	report.sort = options->sort;
 	if (options->pid)
 		report_keep(&report, options->pid);
-	report_detail(&report);
+	report_detail(&report, options->format);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
