@@ -294,6 +294,7 @@ static int write_json(const struct report *report, const struct report_style *st
 const struct report_format report_json = {
     .name = "json",
     .help = "for programs: schema htrace.report/1",
+    .details = DETAILS_OF_ALL,
     .write = write_json,
     .write_traces = json_traces,
     .write_handles = json_handles,

@@ -353,6 +353,7 @@ static int write_text(const struct report *report, const struct report_style *st
 const struct report_format report_text = {
     .name = "text",
     .help = "for people: the worst first, with stacks",
+    .details = DETAILS_OF_GROUPS,
     .write = write_text,
     .write_traces = text_traces,
     .write_handles = text_handles,
