@@ -123,8 +123,7 @@ int command_attach(const struct options *options, int argc, char **argv)
 	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
-	report.cloexec = options->cloexec;
-	report_filter(&report, options->filter, true);
+	output_choose(options, &report);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);
 	session_free(session);

@@ -137,8 +137,7 @@ static int report(const struct options *options, struct session *session, uint64
 	int result;
 
 	session_report(session, NULL, &report, output_progress, NULL);
-	report.cloexec = options->cloexec;
-	report_filter(&report, options->filter, true);
+	output_choose(options, &report);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
 	report_fini(&report);

@@ -48,6 +48,7 @@ struct options {
 	/* What reports tell. */
 	struct filter *filter; /* NULL: all */
 	enum report_cloexec cloexec;
+	enum report_sort sort;
 };
 
 enum verb_bit {

@@ -36,6 +36,14 @@ static int set_format(struct options *options, const char *value, struct error *
 	return 0;
 }
 
+static int set_sort(struct options *options, const char *value, struct error *error)
+{
+	options->sort = !strcmp(value, "open")   ? SORT_OPEN
+			: !strcmp(value, "cost") ? SORT_COST
+						 : SORT_AGE;
+	return 0;
+}
+
 static int set_output(struct options *options, const char *value, struct error *error)
 {
 	options->output = value;
@@ -254,6 +262,9 @@ const struct option_row option_rows[] = {
      "how the report is written", set_format},
     {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH | VERB_ASKS | OPTION_OWN,
      "write the report to FILE (if that fails: to the terminal)", set_output},
+    {"--sort", "NAME", "open|cost|age", VERB_RUN | VERB_ATTACH | VERB_DIFF | VERB_HANDLES,
+     "order by how many are open, by what they hold of memory and disk, or the oldest first",
+     set_sort},
     {"--max-traces", "N", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "keep the last N open, close and bad-reference traces (default 4096)", set_max_traces},
     {"--duration", "DURATION", NULL, VERB_ATTACH,

@@ -55,8 +55,9 @@ enum close_cause {
 enum opened_as {
 	OPENED_AS_TYPE = 0, /* all of it */
 	OPENED_AS_UNKNOWN = 1,
-	OPENED_AS_FILE = 2, /* by a path, whatever that leads to */
-	OPENED_AS_SOCKET = 3,
+	OPENED_AS_FILE = 2,   /* by a path, whatever that leads to */
+	OPENED_AS_SOCKET = 3, /* of a kind that was not told */
+	OPENED_AS_DEVICE = 4, /* by a path in the folder of devices */
 };
 
 enum { PLACE_NONE = 0xffffffff };
@@ -78,7 +79,7 @@ struct handle {
 			    */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
-	enum opened_as opened_as : 2;
+	enum opened_as opened_as : 3;
 };
 
 /* The handle that a number stood for before: kept where there was one, beside struct handle. */

@@ -196,6 +196,34 @@ int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX])
 	return length;
 }
 
+int procfs_fd_links(pid_t pid, bool (*each)(void *context, int32_t fd, const char *link),
+		    void *context)
+{
+	_cleanup_(closedir) DIR *directory = NULL;
+	char path[64], link[PROCFS_LINK_MAX];
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	directory = opendir(path);
+	if (!directory)
+		return -errno;
+	while ((entry = readdir(directory))) {
+		ssize_t length;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		length = readlinkat(dirfd(directory), entry->d_name, link, sizeof(link) - 1);
+		if (length < 0 && (errno == EACCES || errno == EPERM))
+			return -errno;
+		if (length < 0) /* closed meanwhile */
+			continue;
+		link[length] = '\0';
+		if (!each(context, strtol(entry->d_name, NULL, 10), link))
+			break;
+	}
+	return 0;
+}
+
 /* Without stdio: an attach reads as many as the target has descriptors. */
 int procfs_fd_flags(pid_t pid, int32_t fd, uint32_t *flags)
 {

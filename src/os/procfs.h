@@ -50,6 +50,11 @@ void procfs_fds_fini(struct procfs_fds *fds);
 /* What /proc/PID/fd/FD links to, and the length of it; or a negative errno. */
 int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX]);
 
+/* Calls `each` for every descriptor and what it links to, in no order, until it returns false. A
+ * negative errno: the folder may not be read, or there is no such process. */
+int procfs_fd_links(pid_t pid, bool (*each)(void *context, int32_t fd, const char *link),
+		    void *context);
+
 /* The flags of /proc/PID/fdinfo/FD (O_CLOEXEC among them), or a negative errno. */
 int procfs_fd_flags(pid_t pid, int32_t fd, uint32_t *flags);
 

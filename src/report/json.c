@@ -4,6 +4,7 @@
  */
 #include "base/cleanup.h"
 #include "report/cloexec.h"
+#include "report/json_detail.h"
 #include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
@@ -73,6 +74,7 @@ static void write_group(struct output *output, const struct group *group, uint64
 			const struct growth_times *times)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
+	_cleanup_(group_detail_fini) struct group_detail detail;
 	const char *separator = "\n        ";
 
 	fputs("{", output->stream);
@@ -94,6 +96,9 @@ static void write_group(struct output *output, const struct group *group, uint64
 						    group->growth ? group->growth->open : NULL));
 	fputs(", \"closed_in\": ", output->stream);
 	json_write_take(output->stream, json_closers(output, group));
+	group_detail_make(&detail, output->report->details, output->handles.pid, group);
+	fputs(", \"details\": ", output->stream);
+	json_write_take(output->stream, json_group_detail(&detail));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);
@@ -202,6 +207,8 @@ static void write_process(struct output *output, const struct report_process *sh
 	const struct process *process = shown->process;
 	const char *separator = "\n      ";
 
+	output->handles.details = output->report->details;
+	output->handles.pid = process->pid;
 	fputs("{", output->stream);
 	json_write_members_take(output->stream, json_process(output->report, shown), "groups");
 	fputs("[", output->stream);
@@ -256,6 +263,7 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	    json_count(report->unseen_processes), "modules_without_symbols",
 	    (int)symbols.modules_without_symbols, "modules_unreadable",
 	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	json_object_set_new(head, "details", json_details_limits(report->details));
 	if (report->filter)
 		json_object_set_new(head, "hidden", json_hidden(&report->hidden));
 	json_object_set_new(head, "occasion", json_text(report->occasion));

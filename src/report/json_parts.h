@@ -24,8 +24,9 @@ json_t *json_handle_type(const char *type);
 /* "stack_complete" and "stack_end" of a stack; no end where none was taken. */
 json_t *json_stack_end(const struct report *report, uint32_t stack_id);
 
-/* All that is known of a handle but its stack. */
-json_t *json_handle(const struct handle *handle, uint64_t end_ns);
+/* All that is known of a handle of `pid` but its stack. */
+json_t *json_handle(const struct report *report, int32_t pid, const struct handle *handle,
+		    uint64_t end_ns);
 
 /* A string as JSON text: that of the handle before, for neighbours often have the same. */
 struct json_quoted {
@@ -37,6 +38,8 @@ struct json_quoted {
  * json_handle_writer_fini() frees. */
 struct json_handle_writer {
 	struct json_quoted name, type;
+	const struct details *details; /* NULL: none are known */
+	int32_t pid;                   /* of the process that has the handles */
 };
 /* The members without braces. */
 void json_write_handle(struct json_handle_writer *writer, const struct handle *handle,

@@ -147,4 +147,6 @@ void report_fini(struct report *report)
 	array_each (process, &report->processes)
 		process_fini(process);
 	array_fini(&report->processes);
+	details_free(report->details);
+	report->details = NULL;
 }

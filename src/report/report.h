@@ -5,6 +5,7 @@
 #ifndef HTRACE_REPORT_REPORT_H
 #define HTRACE_REPORT_REPORT_H
 
+#include "detail/detail.h"
 #include "model/model.h"
 #include "report/filter.h"
 #include "stack/stack_table.h"
@@ -30,6 +31,13 @@ enum report_cloexec {
 	REPORT_CLOEXEC_ALL,
 };
 
+enum report_sort {
+	SORT_DEFAULT = 0, /* groups: what matters first; handles: by number */
+	SORT_OPEN = 1,    /* groups: how many are open */
+	SORT_COST = 2,    /* what they hold of memory and disk */
+	SORT_AGE = 3,     /* the oldest first */
+};
+
 struct report {
 	const char *collector;
 	const struct model *model;
@@ -43,6 +51,8 @@ struct report {
 	struct timespec wall;       /* time of day of the report */
 	uint64_t every_ns;          /* growth over time is told; 0: it is not */
 	const char *occasion;       /* why it was written, a sentence; NULL: it was asked for */
+	struct details *details;    /* NULL: not asked for. Owned */
+	enum report_sort sort;      /* of groups and handles */
 	bool snapshot_told;         /* the user asked for the snapshot, and was told of it */
 	enum report_cloexec cloexec;
 	uint64_t cloexec_since_ns; /* only what went over exec since then */
@@ -97,6 +107,11 @@ void report_name(const struct report *report);
 void report_name_traces(const struct report *report, const struct report_query *query);
 void report_name_handles(const struct report *report, const struct report_query *query);
 
+/* Asks the kernel what the handles are that a format will write, and puts them in the order that is
+ * wanted. To be called once, before writing; without it nothing is known of them. */
+void report_detail(struct report *report);
+void report_detail_handles(struct report *report, const struct report_query *query);
+
 /* Whether reports say where the place's other handles were closed. */
 bool group_tells_closers(const struct group *group);
 
@@ -114,7 +129,7 @@ uint64_t report_leaks(const struct report *report);
 /* Drops all processes but `pid`. */
 void report_keep(struct report *report, int32_t pid);
 
-/* Frees the diffs and the array, not what is borrowed. */
+/* Frees the diffs, the details and the array, not what is borrowed. */
 void report_fini(struct report *report);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "report/opener.h"
+#include "report/text_detail.h"
 #include "report/words.h"
 #include "trace/duration.h"
 
@@ -223,6 +224,7 @@ void text_group(const struct page *page, const struct report_process *process,
 		text_growth(page, process->process->growth_times, group->growth->open);
 	write_threads(page, group, process->process->pid);
 	write_names(page, group);
+	text_detail_group(page, process, group);
 	group_line(page, "opened at", "");
 	text_stack(page, process, group->stack_id);
 	write_closers(page, group);

@@ -294,7 +294,8 @@ static void test_golden(void **state)
 	lead(&life);
 	check_end(&life, &report_text, "== INHERITED", golden_text);
 	filter_set_top(filter, 1);
-	report_filter(&life.report, filter, true);
+	report_filter(&life.report, filter);
+	report_keep_top(&life.report);
 	check_end(&life, &report_windbg, "Handles inherited", golden_windbg);
 	filter_free(filter);
 	life_fini(&life);

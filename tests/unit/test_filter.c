@@ -60,7 +60,8 @@ static void filtered_init(struct filtered *filtered, void (*make)(struct fixture
 	make(&filtered->fixture);
 	fake_looked_up = 0;
 	filtered->filter = filter_make(conditions);
-	report_filter(&filtered->fixture.report, filtered->filter, true);
+	report_filter(&filtered->fixture.report, filtered->filter);
+	report_keep_top(&filtered->fixture.report);
 }
 
 static void filtered_fini(struct filtered *filtered)
