@@ -375,6 +375,27 @@ def test_session_failures(lab):
     worker.finish()
 
 
+def test_console(lab):
+    """Somebody who sits at the console is told at once."""
+    worker = Worker(lab)
+    session = sessions.Session(lab, worker.pid)
+    console = sessions.Console(lab, worker.pid, session.env, ["--trigger=open>50", "--trigger-output=r-%n"])
+    worker.do("open 0")
+    said = console.expect(f"open>50: a report is in {lab.work}/r-1")
+    said += console.expect("\n")
+    check(f"process {worker.pid} is out of handles, with {LIMIT} open: diff says where they were opened" in said,
+          lambda: said)
+    os.write(console.master, b"status\n")
+    console.expect(" MiB")
+    text = console.expect(f"({worker.pid})> ")
+    check("open>50 1 time, last in" in " ".join(text.split()), lambda: f"status does not tell it: {text}")
+    os.write(console.master, b"diff\n")
+    console.expect("OUT OF HANDLES: eventfd2 failed with EMFILE 1 time")
+    os.write(console.master, b"quit\n")
+    check(lab.wait(console.process) == 0, "the console failed")
+    worker.finish()
+
+
 # --- over time ----------------------------------------------------------------------------------
 
 def test_every(lab):
