@@ -179,7 +179,13 @@ struct event_map {
 	char path[]; /* as the target sees it */
 };
 
-/* Records that a collector could not hand over; whose they were is not known. */
+enum event_lost_flags {
+	EVENT_LOST_FAILURES = 1, /* all of them were calls that failed for want of a handle
+				    (PLAN_LEAVE_FULL): they changed no table */
+};
+
+/* Records that a collector could not hand over; whose they were is not known. header.flags: enum
+ * event_lost_flags. */
 struct event_lost {
 	struct event_header header;
 	uint64_t count;
