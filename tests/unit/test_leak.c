@@ -299,12 +299,22 @@ static void test_age_limit(void **state)
 		assert_int_equal(leak_age_limit(&limits[i].facts), limits[i].limit_ns);
 }
 
+/* Of eight kept ones one more may have been closed. */
+static void test_lives_long(void **state)
+{
+	(void)state;
+	assert_false(leak_lives_long(&(struct leak_facts){.kept = {.count = 8, .closed = 1}}));
+	assert_true(leak_lives_long(&(struct leak_facts){.kept = {.count = 8, .closed = 2}}));
+	assert_true(leak_lives_long(&(struct leak_facts){.kept = {.count = 7, .closed = 1}}));
+	assert_false(leak_lives_long(&(struct leak_facts){.kept = {.count = 2}}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_age_limit),   cmocka_unit_test(test_rules),
-	    cmocka_unit_test(test_reason_size), cmocka_unit_test(test_ranks),
-	    cmocka_unit_test(test_durations),
+	    cmocka_unit_test(test_age_limit), cmocka_unit_test(test_lives_long),
+	    cmocka_unit_test(test_rules),     cmocka_unit_test(test_reason_size),
+	    cmocka_unit_test(test_ranks),     cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
