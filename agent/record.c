@@ -22,6 +22,7 @@ struct call {
 	const struct call_frame *frame;
 	uint64_t site_ip, sp;
 	uint32_t number;
+	uint16_t flags; /* enum event_syscall_flags */
 	enum event_phase phase;
 	struct syscall_plan plan;
 	struct call_data data;
@@ -94,7 +95,7 @@ static void fill_call(struct event_syscall *event, const struct call *call, uint
 {
 	const struct call_frame *frame = call->frame;
 
-	record_header(&event->header, call->thread, 0);
+	record_header(&event->header, call->thread, call->flags);
 	event->number = call->number;
 	event->phase = (uint16_t)call->phase;
 	event->stacks_n = 0;
@@ -305,7 +306,8 @@ static void record_with_stack(const struct call *call)
 }
 
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
-		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack)
+		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack,
+		 uint16_t flags)
 {
 	int64_t result = (int64_t)frame->ax;
 	struct call call = {
@@ -314,6 +316,7 @@ void record_call(struct agent_thread *thread, const struct call_frame *frame, ui
 	    .site_ip = site_ip,
 	    .sp = sp,
 	    .number = number,
+	    .flags = flags,
 	    .phase = phase,
 	    .plan = agent.arena->plan.calls[number < PLAN_SYSCALLS_MAX ? number : 0],
 	};

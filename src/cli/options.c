@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum {
 		    VERB_STATUS | VERB_DISABLE,
 };
 
+static const uint64_t EVERY_NS_MIN = 100000000ull;
 static const uint64_t LINGER_NS = 600 * 1000000000ull;
 
 static int set_collector(struct options *options, const char *value, struct error *error)
@@ -31,6 +33,14 @@ static int set_format(struct options *options, const char *value, struct error *
 	for (size_t i = 0; report_formats[i]; i++)
 		if (!strcmp(report_formats[i]->name, value))
 			options->format = report_formats[i];
+	return 0;
+}
+
+static int set_sort(struct options *options, const char *value, struct error *error)
+{
+	options->sort = !strcmp(value, "open")   ? SORT_OPEN
+			: !strcmp(value, "cost") ? SORT_COST
+						 : SORT_AGE;
 	return 0;
 }
 
@@ -136,6 +146,45 @@ static int set_no_children(struct options *options, const char *value, struct er
 	return 0;
 }
 
+/* "SIGABRT" or "ABRT"; 0: it is no signal's name. */
+static int signal_number(const char *name)
+{
+	const char *bare = strncmp(name, "SIG", 3) ? name : name + 3;
+
+	for (int number = 1; number < NSIG; number++) {
+		const char *known = sigabbrev_np(number);
+
+		if (known && !strcmp(known, bare))
+			return number;
+	}
+	return 0;
+}
+
+static int set_on_bad_reference(struct options *options, const char *value, struct error *error)
+{
+	static const char prefix[] = "signal:";
+
+	options->bad_reference_signal = 0;
+	if (!strcmp(value, "report"))
+		return 0;
+	if (!strcmp(value, "stop")) {
+		options->bad_reference_signal = SIGSTOP;
+		return 0;
+	}
+	if (strncmp(value, prefix, strlen(prefix)))
+		return error_set(error, -EINVAL,
+				 "--on-bad-reference cannot be '%s': it is one of report, stop, "
+				 "signal:SIGNAME",
+				 value);
+	options->bad_reference_signal = signal_number(value + strlen(prefix));
+	if (!options->bad_reference_signal)
+		return error_set(error, -EINVAL,
+				 "--on-bad-reference=signal: needs a signal's name like SIGABRT or "
+				 "SIGUSR1 (kill -l lists them), not '%s'",
+				 value + strlen(prefix));
+	return 0;
+}
+
 static int set_error_exitcode(struct options *options, const char *value, struct error *error)
 {
 	unsigned long long number;
@@ -157,6 +206,51 @@ static int set_pid(struct options *options, const char *value, struct error *err
 	return 0;
 }
 
+static int set_trigger(struct options *options, const char *value, struct error *error)
+{
+	if (options->triggers_n == TRIGGERS_MAX)
+		return error_set(error, -EINVAL, "--trigger can be given %d times at most",
+				 TRIGGERS_MAX);
+	if (!trigger_parse(value, &options->triggers[options->triggers_n]))
+		return error_set(error, -EINVAL,
+				 "--trigger needs emfile, open>N or growth>N/min (also /s, /h), "
+				 "not '%s'",
+				 value);
+	options->triggers_n++;
+	return 0;
+}
+
+static int set_trigger_output(struct options *options, const char *value, struct error *error)
+{
+	for (const char *percent = strchr(value, '%'); percent; percent = strchr(percent + 2, '%'))
+		if (!percent[1] || !strchr("pnt%", percent[1]))
+			return error_set(error, -EINVAL,
+					 "--trigger-output knows %%p (pid), %%n (sequence), %%t "
+					 "(time) and %%%%, not '%%%.1s'",
+					 percent + 1);
+	options->trigger_output = value;
+	return 0;
+}
+
+static int set_trigger_quiet(struct options *options, const char *value, struct error *error)
+{
+	if (!options_parse_duration(value, &options->trigger_quiet_ns))
+		return error_set(error, -EINVAL,
+				 "--trigger-quiet needs a time like 500ms, 30s or 10m, not '%s'",
+				 value);
+	return 0;
+}
+
+static int set_every(struct options *options, const char *value, struct error *error)
+{
+	if (!options_parse_duration(value, &options->every_ns) || options->every_ns < EVERY_NS_MIN)
+		return error_set(error, -EINVAL,
+				 "--every needs a time of 100ms or more, like 1s, 30s or 10m, not "
+				 "'%s'",
+				 value);
+	return 0;
+}
+
 const struct option_row option_rows[] = {
     {"-p", "PID", NULL, VERB_ATTACH | VERB_ENABLE | VERB_ASKS | OPTION_OWN,
      "the process to trace, or that is traced", set_pid},
@@ -168,6 +262,9 @@ const struct option_row option_rows[] = {
      "how the report is written", set_format},
     {"-o", "FILE", NULL, VERB_RUN | VERB_ATTACH | VERB_ASKS | OPTION_OWN,
      "write the report to FILE (if that fails: to the terminal)", set_output},
+    {"--sort", "NAME", "open|cost|age", VERB_RUN | VERB_ATTACH | VERB_DIFF | VERB_HANDLES,
+     "order by how many are open, by what they hold of memory and disk, or the oldest first",
+     set_sort},
     {"--max-traces", "N", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "keep the last N open, close and bad-reference traces (default 4096)", set_max_traces},
     {"--duration", "DURATION", NULL, VERB_ATTACH,
@@ -187,9 +284,28 @@ const struct option_row option_rows[] = {
      set_by_debugger},
     {"--no-children", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
      "do not follow the processes that the target starts", set_no_children},
+    {"--on-bad-reference", "ACTION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "report (the default), stop: leave the process stopped there for a debugger, or "
+     "signal:SIGNAME: send the thread that signal",
+     set_on_bad_reference},
+    {"--every", "DURATION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "take snapshots by itself; the report shows what was open at each", set_every},
+    {"--trigger", "CONDITION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "write a report the moment this holds for a process: emfile, open>N, growth>N/min (several "
+     "may be given)",
+     set_trigger},
+    {"--trigger-output", "PATTERN", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "where to: %p pid, %n sequence, %t time (default htrace-%p-%n.txt)", set_trigger_output},
+    {"--trigger-quiet", "DURATION", NULL, VERB_RUN | VERB_ATTACH | VERB_ENABLE,
+     "write another one only after it has not held so long (default 1m)", set_trigger_quiet},
     {"--error-exitcode", "N", NULL, VERB_RUN,
      "exit with N when leaks are found (otherwise with the program's own status)",
      set_error_exitcode},
+    {"--cloexec", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_DIFF,
+     "list what executed programs received for want of close-on-exec, with the opening places",
+     cloexec_set},
+    {"--cloexec-all", NULL, NULL, VERB_RUN | VERB_ATTACH | VERB_DIFF,
+     "the same, standard input, output and error included", cloexec_set_all},
     {"--type", "TYPE[,TYPE]", NULL, VERB_TELLS,
      "show handles of these types only; socket: of all kinds of sockets", filter_set_type},
     {"--name", "GLOB", NULL, VERB_TELLS,

@@ -91,3 +91,16 @@ int filter_set_n(struct options *options, const char *value, struct error *error
 	filter_set_top(filter_of(options), number);
 	return 0;
 }
+
+int cloexec_set(struct options *options, const char *value, struct error *error)
+{
+	if (options->cloexec == REPORT_CLOEXEC_NO)
+		options->cloexec = REPORT_CLOEXEC_YES;
+	return 0;
+}
+
+int cloexec_set_all(struct options *options, const char *value, struct error *error)
+{
+	options->cloexec = REPORT_CLOEXEC_ALL;
+	return 0;
+}

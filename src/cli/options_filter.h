@@ -10,6 +10,8 @@ int filter_set_name(struct options *options, const char *value, struct error *er
 int filter_set_stack(struct options *options, const char *value, struct error *error);
 int filter_set_not_stack(struct options *options, const char *value, struct error *error);
 int filter_set_age(struct options *options, const char *value, struct error *error);
+int cloexec_set(struct options *options, const char *value, struct error *error);
+int cloexec_set_all(struct options *options, const char *value, struct error *error);
 int filter_set_n(struct options *options, const char *value, struct error *error);
 
 #endif

@@ -4,6 +4,9 @@
 
 #include "cli/commands.h"
 
+/* Leaves of the report what `options` ask for, with the details of its handles, in their order. */
+void output_choose(const struct options *options, struct report *report);
+
 /*
  * Writes the report as `options` say; `stream` is the verb's own. When FILE cannot be written, says
  * so and writes to `stream`. Returns 0, or a negative errno when even that failed.

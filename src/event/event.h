@@ -61,6 +61,12 @@ enum event_phase {
 	EVENT_LEAVE = 2, /* result is the call's: >= 0, or a negative errno */
 };
 
+enum event_syscall_flags {
+	EVENT_SYSCALL_SIGNALLED = 1, /* a bad reference: the thread was sent the signal that the
+					collector's options have for it */
+};
+
+/* header.flags: enum event_syscall_flags. */
 struct event_syscall {
 	struct event_header header;
 	uint32_t number;   /* of the x86-64 table, __NR_* */
@@ -68,7 +74,8 @@ struct event_syscall {
 	uint16_t stacks_n; /* pieces in use; 0: no stack was taken */
 	int64_t result;
 	uint64_t args[6];
-	uint64_t out[2];      /* what the call wrote, as enum plan_out says */
+	uint64_t out[2];      /* what the call wrote, as enum plan_out says; where it failed with
+				 EMFILE or ENFILE: the soft RLIMIT_NOFILE (0: not told), and 0 */
 	uint64_t mappings;    /* collector's number of the mappings as they were; 0: it has none */
 	uint32_t known_stack; /* not 0: the stack that a footprint was told for (collector.h) */
 	uint32_t reserved;

@@ -9,7 +9,6 @@
 #include "model/opening_type.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
@@ -21,7 +20,6 @@ enum {
 	SOCKET_LEVEL = 1,
 	SECCOMP_SET_MODE_FILTER_OP = 1,
 	AT_FDCWD_NUMBER = -100,
-	SHELL_SAVES_ABOVE = 10,
 };
 
 /* Operations under construction; a full list ends with HANDLE_RECONCILE. */
@@ -127,6 +125,8 @@ void fd_syscalls_plan(struct plan *out, bool bad_references)
 			out->guard_values[out->guard_values_n++] =
 			    (struct plan_guard_value){request->number, request->value};
 	}
+	for (size_t i = 0; i < fd_questions_table_n; i++)
+		out->questions[out->questions_n++] = fd_questions_table[i];
 }
 
 static void op_add(struct op_list *list, struct handle_op op)
@@ -352,20 +352,16 @@ static void decode_close(struct op_list *list)
 				 .error = event->result < -4095 ? -EIO : (int32_t)event->result});
 }
 
-/*
- * fcntl(fd, F_GETFD) is how programs ask whether a number is open: EBADF is the answer "no". Shells
- * ask by saving what a redirection may cover: fcntl(fd, F_DUPFD, 10).
- */
 static bool only_asks(const struct op_list *list)
 {
 	const struct event_syscall *event = list->event;
-	uint32_t command = (uint32_t)event->args[1];
 
-	if (list->row->does != FD_FCNTL)
-		return false;
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
-		return event->args[2] >= SHELL_SAVES_ABOVE;
-	return command == F_GETFD || command == F_GETFL;
+	for (size_t i = 0; i < fd_questions_table_n; i++)
+		if (fd_questions_table[i].number == event->number &&
+		    fd_questions_table[i].value == (uint32_t)event->args[1] &&
+		    event->args[2] >= fd_questions_table[i].least)
+			return true;
+	return false;
 }
 
 static void op_bad(struct op_list *list, int32_t number, bool asks)

@@ -307,3 +307,13 @@ const struct fd_request fd_requests_table[] = {
 };
 
 const size_t fd_requests_table_n = sizeof(fd_requests_table) / sizeof(*fd_requests_table);
+
+/* Shells ask by saving what a redirection may cover, which is below 10. */
+const struct plan_question fd_questions_table[] = {
+    {72, 1, 0},     /* fcntl F_GETFD */
+    {72, 3, 0},     /* F_GETFL */
+    {72, 0, 10},    /* F_DUPFD */
+    {72, 1030, 10}, /* F_DUPFD_CLOEXEC */
+};
+
+const size_t fd_questions_table_n = sizeof(fd_questions_table) / sizeof(*fd_questions_table);

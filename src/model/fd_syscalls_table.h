@@ -82,6 +82,8 @@ struct fd_request {
 	const char *type;
 };
 
+extern const struct plan_question fd_questions_table[];
+extern const size_t fd_questions_table_n;
 extern const struct fd_syscall fd_syscalls_table[];
 extern const size_t fd_syscalls_table_n;
 extern const struct fd_request fd_requests_table[];

@@ -20,7 +20,8 @@ static void count_closer(struct lived *lived, uint32_t stack_id)
 	if (lived->closers_n == CLOSERS_MAX)
 		lived->closed_elsewhere++;
 	else
-		lived->closers[lived->closers_n++] = (struct closer){stack_id, 1};
+		lived->closers[lived->closers_n++] =
+		    (struct closer){.stack_id = stack_id, .count = 1};
 }
 
 void lived_add(struct lived *lived, uint64_t opened_ns, uint64_t closed_ns, uint32_t stack_id)

@@ -14,8 +14,16 @@ enum {
 	CLOSERS_MAX = 8,
 };
 
+/* Whether it is right that a place closes these handles (model/stale_close.h). */
+enum closer_suspicion {
+	CLOSER_USUAL = 0,
+	CLOSER_SUSPECTED = 1,
+	CLOSER_WRONG = 2, /* it was reported */
+};
+
 struct closer {
 	uint32_t stack_id;
+	enum closer_suspicion suspicion : 8;
 	uint64_t count;
 };
 

@@ -14,6 +14,7 @@
 
 #include "base/array.h"
 #include "event/event.h"
+#include "model/crossing.h"
 #include "model/exhausted.h"
 #include "model/fd_syscalls.h"
 #include "model/growth.h"
@@ -54,8 +55,9 @@ enum close_cause {
 enum opened_as {
 	OPENED_AS_TYPE = 0, /* all of it */
 	OPENED_AS_UNKNOWN = 1,
-	OPENED_AS_FILE = 2, /* by a path, whatever that leads to */
-	OPENED_AS_SOCKET = 3,
+	OPENED_AS_FILE = 2,   /* by a path, whatever that leads to */
+	OPENED_AS_SOCKET = 3, /* of a kind that was not told */
+	OPENED_AS_DEVICE = 4, /* by a path in the folder of devices */
 };
 
 enum { PLACE_NONE = 0xffffffff };
@@ -77,7 +79,7 @@ struct handle {
 			    */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
-	enum opened_as opened_as : 2;
+	enum opened_as opened_as : 3;
 };
 
 /* The handle that a number stood for before: kept where there was one, beside struct handle. */
@@ -105,6 +107,8 @@ enum bad_reference_kind {
 	BAD_DOUBLE_CLOSE = 1,    /* close of a number that was closed before */
 	BAD_USE_AFTER_CLOSE = 2, /* any other call on such a number */
 	BAD_NEVER_OPENED = 3,    /* the number was never seen open */
+	BAD_STALE_CLOSE = 4,     /* a close of a number that stands for somebody else's handle by
+				    now: it succeeded, and is inferred (docs/BAD_REFERENCES.md) */
 };
 
 /* Equal ones (handle, call, kind, asks, the three stacks) are one with a count. */
@@ -118,6 +122,14 @@ struct bad_reference {
 	struct handle_moment now;    /* the latest */
 	struct handle_moment closed; /* time_ns 0: not seen */
 	struct handle_moment opened;
+	/* BAD_STALE_CLOSE: `closed` is the close of an earlier owner of the number, `opened` the
+	 * opening of the handle that `now` has closed. */
+	bool inferred;
+	bool passed_on;               /* noticed: the handle's owner closed the number's next one */
+	uint32_t noticed_call;        /* what the handle's owner did, which was told EBADF */
+	struct handle_moment earlier; /* the opening of that earlier owner */
+	struct handle_moment noticed;
+	uint64_t closed_elsewhere; /* handles from the same place as `opened`, closed by others */
 };
 
 /* A process that was traced; stays after its exit for the report. Read-only outside the model. */
@@ -187,6 +199,13 @@ struct model;
 
 struct model *model_new(const struct model_observer *observer); /* NULL: nobody listens */
 void model_free(struct model *model);
+
+/*
+ * Tells stacks that are alike where it matters: the same number, not 0, for those whose innermost
+ * frames are equal. `context` stays the caller's. Without it only equal stacks are alike.
+ */
+void model_set_near(struct model *model, uint32_t (*near)(const void *context, uint32_t stack_id),
+		    const void *context);
 
 /* Tracing of `pid` begins at `time_ns`; what it has open is told by model_observe(). `thread`s with
  * tables of their own are told by model_own_table(). */
@@ -263,6 +282,9 @@ const struct process *model_process(const struct model *model, int32_t pid);
 void model_open_handles(const struct model *model, const struct process *process,
 			void (*each)(void *context, const struct handle *handle), void *context);
 
+/* How many these are; takes no time. */
+uint64_t model_open_count(const struct model *model, const struct process *process);
+
 /*
  * Likewise for every record of `number` (-1: of all numbers) in these tables, open or closed
  * before: what was closed before is known until the process ends.
@@ -283,6 +305,10 @@ const struct handle_past *model_handle_past(const struct handle *handle);
 /* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
 const struct place *model_place(const struct model *model, const struct process *process,
 				const struct handle *handle);
+
+/* What went over exec since tracing began, but what a program had that was started by somebody who
+ * is not traced. */
+const struct crossings *model_crossings(const struct model *model);
 
 /*
  * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad

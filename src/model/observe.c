@@ -30,12 +30,13 @@ enum handle_origin origin_of_unseen(const struct handle_table *table)
 /* What can be opened by a path. */
 static bool has_path(const char *type)
 {
-	static const char *const others[] = {"pipe", "memfd", "mqueue", "namespace"};
+	static const char *const types[] = {"file", "directory", "device", "symlink",
+					    "pipe", "memfd",     "mqueue", "namespace"};
 
-	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-		if (!strcmp(type, others[i]))
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (handle_type_is(type, types[i]))
 			return true;
-	return opened_as_of(type) == OPENED_AS_FILE;
+	return false;
 }
 
 /* Does the truth know more of the type than the opening told? */
@@ -45,6 +46,7 @@ static bool is_news(const struct handle *handle, const char *type)
 		return true;
 	switch (handle->opened_as) {
 	case OPENED_AS_FILE:
+	case OPENED_AS_DEVICE:
 		return has_path(type);
 	case OPENED_AS_SOCKET: /* the protocol may be hidden from who looks */
 		return handle_type_is(type, "socket") && strcmp(type, "socket");

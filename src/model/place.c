@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "model/handle_type.h"
 
 #include <string.h>
 
@@ -21,6 +20,8 @@ const char *handle_class(const struct handle *handle)
 		return "file";
 	case OPENED_AS_SOCKET:
 		return "socket";
+	case OPENED_AS_DEVICE:
+		return "device";
 	default:
 		return handle->type;
 	}
@@ -28,15 +29,12 @@ const char *handle_class(const struct handle *handle)
 
 enum opened_as opened_as_of(const char *type)
 {
-	static const char *const paths[] = {"file",  "directory", "device", "tty",
-					    "block", "fifo",      "symlink"};
-
 	if (!type)
 		return OPENED_AS_UNKNOWN;
-	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
-		if (!strcmp(type, paths[i]))
-			return OPENED_AS_FILE;
-	return handle_type_is(type, "socket") ? OPENED_AS_SOCKET : OPENED_AS_TYPE;
+	return !strcmp(type, "file")     ? OPENED_AS_FILE
+	       : !strcmp(type, "socket") ? OPENED_AS_SOCKET
+	       : !strcmp(type, "device") ? OPENED_AS_DEVICE
+					 : OPENED_AS_TYPE;
 }
 
 /* Different places with one hash share the slot's chain: the next hash is tried. */

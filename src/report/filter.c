@@ -241,30 +241,40 @@ struct counted {
 	const char *one, *many;
 };
 
-void hidden_add(struct words *words, const struct hidden *hidden)
+/* "12 places with 340 handles, 3 other handles and 1 trace"; returns how many things. */
+static uint64_t add_things(struct words *words, const struct hidden *hidden)
 {
 	const struct counted parts[] = {
+	    {hidden->places, "place with ", "places with "},
 	    {hidden->processes, "process", "processes"},
 	    {hidden->handles, hidden->places ? "other handle" : "handle",
 	     hidden->places ? "other handles" : "handles"},
 	    {hidden->bad_references, "bad reference", "bad references"},
 	    {hidden->traces, "trace", "traces"},
 	};
+	size_t left = 0, count = sizeof(parts) / sizeof(*parts);
 	uint64_t things = 0;
-	const char *comma = " by ";
 
-	if (hidden->places) {
-		words_add_counted(words, hidden->places, "place with ", "places with ");
-		words_add_counted(words, hidden->place_handles, "handle", "handles");
-		things = hidden->places;
-	}
-	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+	for (size_t i = 0; i < count; i++)
+		left += parts[i].count != 0;
+	for (size_t i = 0; i < count; i++) {
 		if (!parts[i].count)
 			continue;
-		words_add(words, things ? " and " : "");
+		left--;
+		words_add(words, !things ? "" : left ? ", " : " and ");
 		words_add_counted(words, parts[i].count, parts[i].one, parts[i].many);
+		if (!i)
+			words_add_counted(words, hidden->place_handles, "handle", "handles");
 		things += parts[i].count;
 	}
+	return things;
+}
+
+void hidden_add(struct words *words, const struct hidden *hidden)
+{
+	uint64_t things = add_things(words, hidden);
+	const char *comma = " by ";
+
 	if (!things)
 		return;
 	words_add(words, things == 1 ? " is hidden" : " are hidden");

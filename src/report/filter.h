@@ -3,10 +3,9 @@
  * and --top are, and the counts of what they hide. They are applied to what the formats print, not
  * by the formats.
  *
- * A handle is told if it meets all conditions: one of the types, one of the names, every --stack,
- * no
- * --not-stack, the age. A regular expression (POSIX, extended) is tried on each frame of the stack,
- * written as "FUNCTION MODULE FILE:LINE", with "-" for what is not known.
+ * A handle is told if it meets all conditions: one of the types, one of the names, the age, every
+ * --stack and no --not-stack. A regular expression (POSIX, extended) is tried on each frame of the
+ * stack, written as "FUNCTION MODULE FILE:LINE", with "-" for what is not known.
  */
 #ifndef HTRACE_REPORT_FILTER_H
 #define HTRACE_REPORT_FILTER_H
@@ -77,10 +76,13 @@ enum filter_rule filter_try_handle(struct filter *filter, const struct report *r
 /*
  * Takes what is hidden out of the report's groups, other handles and bad references, counts it in
  * report->hidden, and remembers the filter for the lists of handles and traces. A verdict stays
- * that of the whole place. With `places`, --top keeps the places that matter most; a place that
- * several processes have is one.
+ * that of the whole place.
  */
-void report_filter(struct report *report, struct filter *filter, bool places);
+void report_filter(struct report *report, struct filter *filter);
+
+/* Keeps the places that --top says, the first ones in the order of report->sort (of all processes
+ * together: a place that several have is one). After report_filter() and report_detail(). */
+void report_keep_top(struct report *report);
 
 /* "12 places with 340 handles and 3 other handles are hidden by --type, --top"; nothing where
  * nothing is. */

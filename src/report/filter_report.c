@@ -6,8 +6,10 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/detail_group.h"
 #include "report/report.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,10 +108,11 @@ static void thin_others(struct filtering *filtering, struct diff *diff)
  */
 static enum filter_rule try_bad(struct filtering *filtering, const struct bad_reference *bad)
 {
-	const struct handle_moment *moments[] = {&bad->now, &bad->closed, &bad->opened};
+	const struct handle_moment *moments[] = {&bad->now, &bad->closed, &bad->opened,
+						 &bad->earlier};
 	bool met = false;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(moments) / sizeof(*moments); i++) {
 		enum filter_rule rule;
 
 		if (i && !moments[i]->time_ns)
@@ -146,8 +149,9 @@ struct ranked {
 	const char *type;
 	uint32_t stack_id;
 	enum handle_origin origin;
-	int rank; /* the best */
-	uint64_t open, newest_ns;
+	int rank;        /* of its best verdict */
+	uint64_t weight; /* group_weight(), of all its groups */
+	uint64_t newest_ns;
 	size_t order; /* in which they were found */
 	bool kept;
 };
@@ -181,7 +185,7 @@ static struct ranked *ranked_of(struct ranking *ranking, const struct group *gro
 	array_push(&ranking->places, (struct ranked){.type = group->type,
 						     .stack_id = group->stack_id,
 						     .origin = group->origin,
-						     .rank = verdict_rank(group->verdict),
+						     .rank = INT_MAX,
 						     .order = ranking->places.count});
 	*slot = ranking->places.count;
 	return &ranking->places.data[ranking->places.count - 1];
@@ -194,11 +198,28 @@ static int compare_ranked(const void *left, const void *right)
 
 	if (a->rank != b->rank)
 		return a->rank - b->rank;
-	if (a->open != b->open)
-		return a->open > b->open ? -1 : 1;
+	if (a->weight != b->weight)
+		return a->weight > b->weight ? -1 : 1;
 	if (a->newest_ns != b->newest_ns)
 		return a->newest_ns > b->newest_ns ? -1 : 1;
 	return (a->order > b->order) - (a->order < b->order);
+}
+
+static void rank(struct ranking *ranking, const struct report *report,
+		 const struct report_process *process, const struct group *group)
+{
+	struct ranked *place = ranked_of(ranking, group);
+	uint64_t weight = group_weight(report, process, group);
+	int order = report->sort == SORT_DEFAULT ? verdict_rank(group->verdict) : 0;
+
+	if (report->sort != SORT_AGE)
+		place->weight += weight;
+	else if (weight > place->weight)
+		place->weight = weight;
+	if (order < place->rank)
+		place->rank = order;
+	if (group->newest_ns > place->newest_ns)
+		place->newest_ns = group->newest_ns;
 }
 
 static void ranking_make(struct ranking *ranking, const struct report *report, uint32_t top)
@@ -206,16 +227,8 @@ static void ranking_make(struct ranking *ranking, const struct report *report, u
 	ARRAY(struct ranked *) sorted = {0};
 
 	array_each (process, &report->processes)
-		array_each (group, &process->diff.groups) {
-			struct ranked *place = ranked_of(ranking, group);
-			int rank = verdict_rank(group->verdict);
-
-			place->open += group->open;
-			if (rank < place->rank)
-				place->rank = rank;
-			if (group->newest_ns > place->newest_ns)
-				place->newest_ns = group->newest_ns;
-		}
+		array_each (group, &process->diff.groups)
+			rank(ranking, report, process, group);
 	array_each (place, &ranking->places)
 		array_push(&sorted, place);
 	if (sorted.count)
@@ -243,18 +256,22 @@ static void keep_ranked(struct filtering *filtering, struct ranking *ranking, st
 	diff->groups.count = kept;
 }
 
-static void keep_top(struct filtering *filtering)
+void report_keep_top(struct report *report)
 {
+	struct filtering filtering = {
+	    .report = report, .filter = report->filter, .hidden = &report->hidden};
 	struct ranking ranking = {0};
 
-	ranking_make(&ranking, filtering->report, filter_top(filtering->filter));
-	array_each (process, &filtering->report->processes)
-		keep_ranked(filtering, &ranking, &process->diff);
+	if (filter_top(report->filter) == UINT32_MAX)
+		return;
+	ranking_make(&ranking, report, filter_top(report->filter));
+	array_each (process, &report->processes)
+		keep_ranked(&filtering, &ranking, &process->diff);
 	array_fini(&ranking.places);
 	map_fini(&ranking.index);
 }
 
-void report_filter(struct report *report, struct filter *filter, bool places)
+void report_filter(struct report *report, struct filter *filter)
 {
 	struct filtering filtering = {
 	    .report = report, .filter = filter, .hidden = &report->hidden};
@@ -267,8 +284,6 @@ void report_filter(struct report *report, struct filter *filter, bool places)
 		thin_others(&filtering, &process->diff);
 		hide_bad(&filtering, process);
 	}
-	if (places && filter_top(filter) != UINT32_MAX)
-		keep_top(&filtering);
 }
 
 bool report_tells_bad(const struct report_process *shown, const struct bad_reference *bad)

@@ -31,6 +31,40 @@ static int compare_handles(const void *left, const void *right)
 	return (a->number > b->number) - (a->number < b->number);
 }
 
+struct order {
+	const struct report *report;
+	int32_t pid;
+};
+
+static uint64_t cost_of(const struct order *order, const struct handle *handle)
+{
+	const struct detail *detail = details_get(order->report->details, order->pid, handle);
+
+	return detail ? detail->cost_bytes : 0;
+}
+
+/* The largest cost, or the greatest age, first; one that was open before tracing is the oldest. */
+static int compare_as_wanted(const void *left, const void *right, void *context)
+{
+	const struct handle *a = *(const struct handle *const *)left;
+	const struct handle *b = *(const struct handle *const *)right;
+	const struct order *order = context;
+	bool by_cost = order->report->sort == SORT_COST;
+	uint64_t a_key = by_cost ? cost_of(order, b) : a->opened.time_ns;
+	uint64_t b_key = by_cost ? cost_of(order, a) : b->opened.time_ns;
+
+	return a_key != b_key ? (a_key > b_key) - (a_key < b_key) : compare_handles(left, right);
+}
+
+static void sort_as_wanted(struct handle_section *section, const struct report *report)
+{
+	struct order order = {report, section->process->process->pid};
+
+	if ((report->sort == SORT_COST || report->sort == SORT_AGE) && section->handles.count)
+		qsort_r(section->handles.data, section->handles.count,
+			sizeof(*section->handles.data), compare_as_wanted, &order);
+}
+
 static void section_make(struct handle_section *section, const struct report *report,
 			 const struct report_query *query)
 {
@@ -48,6 +82,7 @@ static void section_make(struct handle_section *section, const struct report *re
 	if (!ascending) /* threads with tables of their own */
 		qsort(section->handles.data, section->handles.count, sizeof(*section->handles.data),
 		      compare_handles);
+	sort_as_wanted(section, report);
 }
 
 /* ---- what a filter hides ---- */

@@ -3,9 +3,12 @@
  * piece by piece, so that memory does not follow the number of handles.
  */
 #include "base/cleanup.h"
+#include "report/cloexec.h"
+#include "report/json_detail.h"
 #include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
+#include "report/opener.h"
 #include "report/report.h"
 
 #include <sys/wait.h>
@@ -25,6 +28,20 @@ static void write_handle(struct output *output, const struct handle *handle, uin
 {
 	fputs("{", output->stream);
 	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs("}", output->stream);
+}
+
+/* One that is in no group; of an inherited one, where its parent opened it. */
+static void write_other(struct output *output, const struct handle *handle, uint64_t end_ns)
+{
+	const struct symbol *opener = handle->origin == ORIGIN_INHERITED
+					  ? opener_find(output->report, handle->opened.stack_id)
+					  : NULL;
+
+	fputs("{", output->stream);
+	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs(", \"opened_at\": ", output->stream);
+	json_write_take(output->stream, opener ? json_symbol(opener) : json_null());
 	fputs("}", output->stream);
 }
 
@@ -53,9 +70,11 @@ static json_t *json_closers(const struct output *output, const struct group *gro
 	return closers;
 }
 
-static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
+static void write_group(struct output *output, const struct group *group, uint64_t end_ns,
+			const struct growth_times *times)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
+	_cleanup_(group_detail_fini) struct group_detail detail;
 	const char *separator = "\n        ";
 
 	fputs("{", output->stream);
@@ -72,8 +91,14 @@ static void write_group(struct output *output, const struct group *group, uint64
 	json_write_take(output->stream, json_stack(output->report, group->stack_id));
 	fputs(", \"lived\": ", output->stream);
 	json_write_take(output->stream, json_lived(group));
+	fputs(", \"growth\": ", output->stream);
+	json_write_take(output->stream, json_growth(output->report, times,
+						    group->growth ? group->growth->open : NULL));
 	fputs(", \"closed_in\": ", output->stream);
 	json_write_take(output->stream, json_closers(output, group));
+	group_detail_make(&detail, output->report->details, output->handles.pid, group);
+	fputs(", \"details\": ", output->stream);
+	json_write_take(output->stream, json_group_detail(&detail));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);
@@ -117,6 +142,15 @@ static void write_bad_reference(struct output *output, const struct process *pro
 				? json_string(name_of_close_cause(cause))
 				: json_null());
 	add_moment(output, object, "opened", &bad->opened);
+	json_object_set_new(object, "inferred", json_boolean(bad->inferred));
+	if (bad->kind == BAD_STALE_CLOSE) {
+		add_moment(output, object, "earlier", &bad->earlier);
+		add_moment(output, object, "noticed", &bad->noticed);
+		json_object_set_new(object, "noticed_operation",
+				    json_string(name_of_call(bad->noticed_call, call)));
+		json_object_set_new(object, "noticed_closed", json_boolean(bad->passed_on));
+		json_object_set_new(object, "closed_elsewhere", json_count(bad->closed_elsewhere));
+	}
 	json_write_take(output->stream, object);
 }
 
@@ -160,6 +194,11 @@ static json_t *json_process(const struct report *report, const struct report_pro
 			    json_count(process->bad_references_dropped));
 	if (report->filter)
 		json_object_set_new(object, "hidden_handles", json_count(diff->hidden));
+	json_object_set_new(object, "exhausted", json_exhausted(report, process));
+	json_object_set_new(
+	    object, "growth",
+	    json_growth(report, process->growth_times,
+			process->growth_times ? process->growth_times->open : NULL));
 	return object;
 }
 
@@ -168,19 +207,21 @@ static void write_process(struct output *output, const struct report_process *sh
 	const struct process *process = shown->process;
 	const char *separator = "\n      ";
 
+	output->handles.details = output->report->details;
+	output->handles.pid = process->pid;
 	fputs("{", output->stream);
 	json_write_members_take(output->stream, json_process(output->report, shown), "groups");
 	fputs("[", output->stream);
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
-		write_group(output, group, shown->diff.end_ns);
+		write_group(output, group, shown->diff.end_ns, process->growth_times);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"other_handles\": [", output->stream);
 	separator = "\n      ";
 	array_each (handle, &shown->diff.others) {
 		fputs(separator, output->stream);
-		write_handle(output, handle, shown->diff.end_ns);
+		write_other(output, handle, shown->diff.end_ns);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"bad_references\": [", output->stream);
@@ -222,8 +263,10 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	    json_count(report->unseen_processes), "modules_without_symbols",
 	    (int)symbols.modules_without_symbols, "modules_unreadable",
 	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	json_object_set_new(head, "details", json_details_limits(report->details));
 	if (report->filter)
 		json_object_set_new(head, "hidden", json_hidden(&report->hidden));
+	json_object_set_new(head, "occasion", json_text(report->occasion));
 	return head;
 }
 
@@ -240,7 +283,9 @@ static int write_json(const struct report *report, const struct report_style *st
 		write_process(&output, process);
 		separator = ",\n  ";
 	}
-	fputs("]}\n", stream);
+	fputs("]", stream);
+	json_cloexec(report, stream);
+	fputs("}\n", stream);
 	return stream_finish(stream);
 }
 

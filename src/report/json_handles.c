@@ -74,6 +74,8 @@ static void write_section(struct output *output, const struct handle_section *se
 	const char *separator = "\n      ";
 
 	fputs("{", output->stream);
+	output->handles.details = output->report->details;
+	output->handles.pid = section->process->process->pid;
 	json_write_members_take(output->stream, json_section(output, section), "handles");
 	fputs("[", output->stream);
 	array_each (handle, &section->handles) {

@@ -91,7 +91,8 @@ static json_t *json_now(const struct output *output, const struct trace_section 
 
 	if (!now || !process)
 		return json_null();
-	return json_handle(now, process->exited ? process->exit_ns : output->report->now_ns);
+	return json_handle(output->report, process->pid, now,
+			   process->exited ? process->exit_ns : output->report->now_ns);
 }
 
 static json_t *json_section(const struct output *output, const struct trace_section *section)

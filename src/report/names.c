@@ -33,6 +33,7 @@ const char *name_of_bad_reference(enum bad_reference_kind kind)
 	    [BAD_DOUBLE_CLOSE] = "double-close",
 	    [BAD_USE_AFTER_CLOSE] = "use-after-close",
 	    [BAD_NEVER_OPENED] = "never-opened",
+	    [BAD_STALE_CLOSE] = "stale-close",
 	};
 
 	return names[kind];
@@ -65,6 +66,9 @@ bool bad_reference_closed_by(const struct report *report, const struct process *
 {
 	const struct handle *handle = model_handle(report->model, process, bad->number);
 
+	*out = CLOSED_BY_CALL;
+	if (bad->kind == BAD_STALE_CLOSE) /* of others nothing is inferred */
+		return true;
 	if (!handle || !bad->closed.time_ns ||
 	    model_handle_past(handle)->closed.time_ns != bad->closed.time_ns)
 		return false;

@@ -5,6 +5,8 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/cloexec.h"
+#include "report/exhausted.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/text_parts.h"
@@ -67,7 +69,7 @@ static bool processes_alike(const struct report_process *a, const struct report_
 	for (size_t i = 0; i < a->diff.groups.count; i++)
 		if (!groups_alike(&a->diff.groups.data[i], &b->diff.groups.data[i]))
 			return false;
-	return text_bad_references_alike(a, b);
+	return text_bad_references_alike(a, b) && text_exhausted_alike(a->process, b->process);
 }
 
 static uint64_t process_key(const struct report_process *process)
@@ -85,7 +87,8 @@ static enum fold fold_of(struct folds *folds, const struct report *report, size_
 	const struct report_process *process = &report->processes.data[index];
 	uint64_t *slot;
 
-	if (index && !text_bad_references_worry(process) && is_harmless(&process->diff))
+	if (index && !text_bad_references_worry(process) && !process->process->exhausted &&
+	    is_harmless(&process->diff))
 		return process->diff.hidden         ? FOLD_HIDDEN
 		       : process->diff.groups.count ? FOLD_HARMLESS
 						    : FOLD_EMPTY;
@@ -270,6 +273,9 @@ static void write_process(const struct page *page, const struct folds *folds, si
 	if (process->process->incomplete)
 		page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, PAGE_DOUBT,
 			       "Incomplete:", " an event of this process may have been lost.");
+	text_exhausted(page, process->process);
+	text_growth(page, process->process->growth_times,
+		    process->process->growth_times ? process->process->growth_times->open : NULL);
 	text_others(page, &process->diff);
 	write_twins(page, folds, index);
 	array_each (group, &process->diff.groups)
@@ -302,14 +308,12 @@ static void write_all_folded(const struct page *page, const struct folds *folds)
 	write_folded(page, folds, FOLD_HARMLESS, false,
 		     "other process has handles open, but from no place that leaks",
 		     "other processes have handles open, but from no place that leaks");
-	write_folded(
-	    page, folds, FOLD_HIDDEN, true,
-	    "other process left handles open, but what is not hidden in no place that leaks",
-	    "other processes left handles open, but what is not hidden in no place that leaks");
-	write_folded(
-	    page, folds, FOLD_HIDDEN, false,
-	    "other process has handles open, but what is not hidden from no place that leaks",
-	    "other processes have handles open, but what is not hidden from no place that leaks");
+	write_folded(page, folds, FOLD_HIDDEN, true,
+		     "other process left handles open; nothing of it that is not hidden leaks",
+		     "other processes left handles open; nothing of them that is not hidden leaks");
+	write_folded(page, folds, FOLD_HIDDEN, false,
+		     "other process has handles open; nothing of it that is not hidden leaks",
+		     "other processes have handles open; nothing of them that is not hidden leaks");
 	write_folded(page, folds, FOLD_EMPTY, true,
 		     "other process left nothing open that it opened",
 		     "other processes left nothing open that they opened");
@@ -324,6 +328,10 @@ static int write_text(const struct report *report, const struct report_style *st
 	_cleanup_(folds) struct folds folds = {0};
 
 	folds_make(&folds, report);
+	if (report->occasion)
+		page_paragraph(&page, 0, TEXT_INDENT, PAGE_PLAIN, "", report->occasion);
+	if (report->occasion)
+		fputc('\n', stream);
 	if (!report->processes.count)
 		fputs("No process was traced.\n", stream);
 	for (size_t i = 0; i < report->processes.count; i++) {
@@ -335,6 +343,7 @@ static int write_text(const struct report *report, const struct report_style *st
 	}
 	write_all_folded(&page, &folds);
 	text_hidden(&page, &report->hidden);
+	text_cloexec(&page);
 	text_losses(&page);
 	return stream_finish(stream);
 }

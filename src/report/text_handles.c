@@ -7,6 +7,7 @@
 #include "report/names.h"
 #include "report/opener.h"
 #include "report/text_cache.h"
+#include "report/text_detail.h"
 #include "report/text_parts.h"
 #include "report/when.h"
 #include "trace/duration.h"
@@ -184,6 +185,12 @@ static void write_details(const struct table *table, const char *cells, const ch
 	fputc('\n', page->stream);
 }
 
+static const struct detail *detail_of(const struct table *table, const struct handle *handle)
+{
+	return details_get(table->page->report->details, table->section->process->process->pid,
+			   handle);
+}
+
 static void write_row(struct table *table, const struct handle *handle, struct words *scratch,
 		      struct words *name)
 {
@@ -199,6 +206,7 @@ static void write_row(struct table *table, const struct handle *handle, struct w
 	if (handle->name)
 		words_add_target(name, handle->name);
 	write_details(table, words_text(scratch), words_text(name), place_of(table, handle));
+	text_detail_row(table->page, detail_of(table, handle));
 }
 
 static void write_table(struct table *table)
@@ -227,6 +235,7 @@ static void write_opening(const struct table *table, const struct handle *handle
 {
 	const struct page *page = table->page;
 	const struct handle_moment *opened = &handle->opened;
+	const struct detail *detail = detail_of(table, handle);
 	_cleanup_(words_fini) struct words line = {0};
 	char age[DURATION_BYTES];
 
@@ -244,6 +253,11 @@ static void write_opening(const struct table *table, const struct handle *handle
 	write_line(page, "open for", words_text(&line));
 	words_clear(&line);
 	words_addf(&line, " %d", opened->tid);
+	if (detail && *detail->opener) {
+		words_add(&line, " (");
+		words_add_target(&line, detail->opener);
+		words_add(&line, ")");
+	}
 	if (opened->pid != table->section->process->process->pid)
 		words_addf(&line, " of process %d", opened->pid);
 	write_line(page, "thread", words_text(&line));
@@ -265,6 +279,7 @@ static void write_one(const struct table *table, const struct handle *handle)
 	}
 	write_opening(table, handle);
 	write_line(page, "on exec", handle->cloexec ? " closed (close-on-exec)" : " stays open");
+	text_detail_one(page, detail_of(table, handle), write_line);
 	if (handle->opened.stack_id == STACK_NONE)
 		return;
 	write_line(page, "opened at", "");

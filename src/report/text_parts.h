@@ -14,6 +14,9 @@ void text_head(const struct page *page, int32_t pid, const char *exe, const char
 void text_group(const struct page *page, const struct report_process *process,
 		const struct group *group, uint32_t rank);
 
+/* A line with what was open over time, where the report tells that. `open` NULL: nothing. */
+void text_growth(const struct page *page, const struct growth_times *times, const uint32_t *open);
+
 /* The frames of a stack, innermost first, and why there are no more. */
 void text_stack(const struct page *page, const struct report_process *process, uint32_t stack_id);
 

@@ -47,7 +47,9 @@ static void add_step(struct words *line, const struct trace *trace)
 		add_call(line, trace, ": ", "");
 		words_add(line, trace->detail == BAD_NEVER_OPENED   ? " of what was never seen open"
 				: trace->detail == BAD_DOUBLE_CLOSE ? " of what was closed before"
-								    : " after it was closed");
+				: trace->detail == BAD_STALE_CLOSE
+				    ? " of another's handle (stale close, inferred)"
+				    : " after it was closed");
 	} else if (trace->kind == TRACE_OPEN) {
 		add_call(line, trace, ": by ", "");
 	} else if (trace->detail == CLOSED_BY_EXEC) {
@@ -77,7 +79,9 @@ static void add_before(struct words *line, const struct trace *trace)
 	if (trace->kind == TRACE_CLOSE)
 		words_addf(line, "; it was open for %s", length);
 	else
-		words_addf(line, "; the close was %s earlier", length);
+		words_addf(line, "; the %s was %s earlier",
+			   trace->detail == BAD_STALE_CLOSE ? "number's first close" : "close",
+			   length);
 }
 
 static void write_trace(struct telling *telling, const struct listed_trace *item, uint32_t rank)

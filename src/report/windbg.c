@@ -4,11 +4,13 @@
  * tools and eyes that know them. Each handle is shown by itself, as there.
  */
 #include "base/cleanup.h"
+#include "report/cloexec.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
 #include "report/windbg_parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 struct output {
@@ -127,17 +129,29 @@ static void write_bad_references(struct output *output, const struct report_proc
 	uint64_t parsed = 0, dumped = 0;
 
 	array_each (bad, &process->bad_references) {
+		bool stale = bad->kind == BAD_STALE_CLOSE;
+		uint32_t more = !!bad->closed.time_ns + !!bad->opened.time_ns + stale;
+
 		if (!report_tells_bad(shown, bad))
 			continue;
 		if (!dumped)
 			fprintf(output->stream, "\nProcess 0x%x\n\n", (unsigned)process->pid);
 		write_trace(output, bad->number, "BAD REFERENCE", &bad->now);
+		if (stale) /* backwards in time, as always */
+			write_trace(output, bad->number, "OPEN", &bad->opened);
 		if (bad->closed.time_ns)
 			write_trace(output, bad->number, "CLOSE", &bad->closed);
-		if (bad->opened.time_ns)
+		if (stale)
+			write_trace(output, bad->number, "OPEN", &bad->earlier);
+		else if (bad->opened.time_ns)
 			write_trace(output, bad->number, "OPEN", &bad->opened);
-		dumped += 1 + !!bad->closed.time_ns + !!bad->opened.time_ns;
-		parsed += bad->count + !!bad->closed.time_ns + !!bad->opened.time_ns;
+		if (bad->inferred)
+			fprintf(output->stream,
+				"Warning: inferred: that close of handle 0x%X succeeded, on what "
+				"others had opened.\n" WINDBG_SEPARATOR,
+				(unsigned)bad->number);
+		dumped += 1 + more;
+		parsed += bad->count + more;
 	}
 	if (dumped)
 		fprintf(output->stream,
@@ -160,6 +174,14 @@ void windbg_losses(const struct process *process, FILE *stream)
 	if (process->reconciled)
 		fprintf(stream, "Warning: 0x%" PRIx64 " handles were corrected from /proc.\n",
 			process->reconciled);
+	if (process->exhausted)
+		fprintf(stream,
+			"Warning: 0x%" PRIx64
+			" calls failed for want of a handle (%s), with 0x%" PRIx64
+			" handles open.\n",
+			process->exhausted->count,
+			process->exhausted->error == -ENFILE ? "ENFILE" : "EMFILE",
+			process->exhausted->open);
 	if (process->bad_references_dropped)
 		fprintf(stream, "Warning: 0x%" PRIx64 " more bad references are not shown.\n",
 			process->bad_references_dropped);
@@ -201,6 +223,8 @@ static int write_windbg(const struct report *report, const struct report_style *
 {
 	_cleanup_(output) struct output output = {.report = report, .stream = stream};
 
+	if (report->occasion)
+		fprintf(stream, "%s\n", report->occasion);
 	array_each (process, &report->processes) {
 		if (report->processes.count > 1)
 			fprintf(stream, "%sProcess 0x%x\n",
@@ -211,6 +235,7 @@ static int write_windbg(const struct report *report, const struct report_style *
 		windbg_losses(process->process, stream);
 	}
 	windbg_hidden(&report->hidden, stream);
+	windbg_cloexec(report, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }

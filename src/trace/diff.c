@@ -39,7 +39,7 @@ static uint64_t group_key(const struct handle *handle)
 	return hash_combine(type, (uint64_t)handle->opened.stack_id << 8 | handle->origin);
 }
 
-/* What all of them are. What paths led to is in any case "file". */
+/* What all of them are, or as much as was known of them when they were opened. */
 static const char *group_type(const struct group *group)
 {
 	const char *type = group->handles.data[0].type;

@@ -747,7 +747,7 @@ static void test_alike(void **state)
 	op(1, 1, 6, accepted);
 	assert_string_equal(get(1, 4)->type, "socket");
 	assert_string_equal(model_place(model, model_process(model, 1), get(1, 4))->type, "socket");
-	assert_int_equal(model_place(model, model_process(model, 1), get(1, 4))->opened, 2);
+	assert_int_equal(model_place(model, model_process(model, 1), get(1, 4))->opened, 1);
 }
 
 static void test_unknown_process(void **state)

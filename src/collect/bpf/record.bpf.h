@@ -67,6 +67,8 @@ struct sample {
 	s64 result;
 	u32 number;
 	u16 phase;
+	u16 flags;       /* enum event_syscall_flags */
+	bool polled_bad; /* poll() has found a number that is not open */
 };
 
 /* All that a short record has. */
@@ -76,6 +78,7 @@ static __always_inline void record_fill(struct event_syscall *event, const struc
 	const struct pt_regs *regs = sample->regs;
 
 	header_fill(&event->header, EVENT_SYSCALL, size);
+	event->header.flags = sample->flags;
 	event->number = sample->number;
 	event->phase = sample->phase;
 	event->stacks_n = 0;
@@ -91,6 +94,8 @@ static __always_inline void record_fill(struct event_syscall *event, const struc
 	event->known_stack = event->reserved = 0;
 	if (sample->phase == EVENT_LEAVE && sample->result >= 0 && sample->plan->out)
 		out_fill(event, sample->regs, sample->plan);
+	if (sample->result == EMFILE_RESULT || sample->result == ENFILE_RESULT)
+		event->out[0] = sample->task->signal->rlim[RLIMIT_NOFILE_INDEX].rlim_cur;
 }
 
 static __always_inline void registers_fill(struct event_syscall *event, const struct pt_regs *regs)
