@@ -193,13 +193,13 @@ static bool kept_all_the_while(const struct leak_facts *facts)
 
 	if (kept->span_ns >= facts->burst_ns / KEPT_SHARE)
 		return true;
-	return kept->count >= KEPT_LATE_MIN && kept->quiet_ns <= 2 * kept->gap_ns &&
+	return kept->count >= KEPT_LATE_MIN && kept->quiet_ns / FILLED_GAPS <= kept->gap_ns &&
 	       kept->span_ns >= facts->burst_ns / KEPT_LATE_SHARE;
 }
 
 static bool is_flat(const struct level *level)
 {
-	return level->fewest + 1 >= level->most - level->most / FLAT_SHARE;
+	return level->fewest >= level->most - level->most / FLAT_SHARE;
 }
 
 /* A cache at its capacity: an entry is closed when one is opened. */
@@ -238,11 +238,13 @@ static bool rises(const struct leak_facts *facts)
 {
 	const struct level *part = facts->levels;
 	uint64_t before = part[1].fewest, then = part[2].fewest, now = part[3].fewest;
-	uint64_t least = facts->closed > facts->opened / 2 ? RISE_MIN : RISE_UNCLOSED_MIN;
 
-	return before <= then && then < now && now - before >= least &&
-	       now - before >= now / RISE_SHARE && now - then >= (then - before) / RISE_SLOWER &&
-	       part[3].most > part[2].most && part[3].most > part[1].most;
+	if (before > then || part[3].most <= part[2].most || part[3].most <= part[1].most)
+		return false;
+	if (facts->closed <= facts->opened / 2)
+		return now >= then && now - before >= RISE_UNCLOSED_MIN;
+	return then < now && now - before >= RISE_MIN && now - before >= now / RISE_SHARE &&
+	       now - then >= (then - before) / RISE_SLOWER;
 }
 
 static bool rule_rising(const struct judgement *judgement)
