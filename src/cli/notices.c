@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cli/output.h"
+#include "report/filter.h"
 #include "report/words.h"
 
 #include <errno.h>
@@ -135,6 +136,7 @@ static int write_report(const struct work *work, FILE *file)
 	session_report(work->notices->session, &since_tracing, &report, ignore_progress, NULL);
 	report_keep(&report, work->process->pid);
 	report.occasion = occasion;
+	report_filter(&report, options->filter);
 	output_choose(options, &report);
 	report_name(&report);
 	result = options->format->write(&report, &plain, file);

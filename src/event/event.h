@@ -156,7 +156,8 @@ enum event_exit_flags {
 /* EVENT_DATA_FDS before it is what was open until now. Threads may be left out. */
 struct event_exit {
 	struct event_header header;
-	int32_t status; /* as wait(2) gives it; with EVENT_EXIT_PROCESS */
+	int32_t status; /* as wait(2) gives it; with EVENT_EXIT_PROCESS. WIFSTOPPED(): the process
+			   lives, but was let go, and is not traced any more */
 	uint32_t reserved;
 };
 
@@ -178,7 +179,13 @@ struct event_map {
 	char path[]; /* as the target sees it */
 };
 
-/* Records that a collector could not hand over; whose they were is not known. */
+enum event_lost_flags {
+	EVENT_LOST_FAILURES = 1, /* all of them were calls that failed for want of a handle
+				    (PLAN_LEAVE_FULL): they changed no table */
+};
+
+/* Records that a collector could not hand over; whose they were is not known. header.flags: enum
+ * event_lost_flags. */
 struct event_lost {
 	struct event_header header;
 	uint64_t count;

@@ -363,6 +363,18 @@ static void dispatch_map(struct session *session, const struct event_map *event)
 				  image_table_get(session->images, image)->module->path);
 }
 
+/* What changed no table is told, but leaves nothing to be mended or searched. */
+static void dispatch_lost(struct session *session, const struct event_lost *event)
+{
+	session->lost += event->count;
+	if (event->header.flags & EVENT_LOST_FAILURES) {
+		session->lost_mended += event->count;
+		session->lost_searched += event->count;
+	} else {
+		model_lost(session->model);
+	}
+}
+
 void session_receive(void *context, const struct event_header *event)
 {
 	struct session *session = context;
@@ -399,8 +411,7 @@ void session_receive(void *context, const struct event_header *event)
 		dispatch_map(session, (const struct event_map *)event);
 		break;
 	case EVENT_LOST:
-		session->lost += ((const struct event_lost *)event)->count;
-		model_lost(session->model);
+		dispatch_lost(session, (const struct event_lost *)event);
 		break;
 	}
 	session_tidy(session);

@@ -263,6 +263,27 @@ static void test_told_late(void **state)
 	assert_int_equal(exhausted_told, 1);
 }
 
+/* Failures that were lost changed nothing: they are told, and there is nothing to mend. */
+static void test_lost_failures(void **state)
+{
+	struct event_lost event = {.header = bare_header(EVENT_LOST, sizeof(event), 0, now),
+				   .count = 5};
+
+	now += 2;
+	model_observe(session->model, BARE_PID, NULL, 0, now, now + 1);
+	assert_false(session_process(session, BARE_PID)->incomplete);
+	event.header.flags = EVENT_LOST_FAILURES;
+	session_receive(session, &event.header);
+	assert_int_equal(session->lost, 5);
+	assert_int_equal(session->lost_mended, 5);
+	assert_false(session_process(session, BARE_PID)->incomplete);
+	event.header.flags = 0;
+	session_receive(session, &event.header);
+	assert_int_equal(session->lost, 10);
+	assert_int_equal(session->lost_mended, 5);
+	assert_true(session_process(session, BARE_PID)->incomplete);
+}
+
 /* The snapshots that a session takes by itself have names, and not more than 64 of them. */
 static void test_every(void **state)
 {
@@ -295,6 +316,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_no_growth, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_next_owner, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_told_late, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_lost_failures, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_every, setup, teardown),
 	};
 

@@ -117,14 +117,19 @@ static __always_inline void registers_fill(struct event_syscall *event, const st
  * the ring is left to forks, execs, exits and mappings: without one of these much more is wrong
  * than one handle.
  */
-static __always_inline struct event_syscall *record_reserve(const u32 bytes, u64 *waiting)
+static __always_inline struct event_syscall *record_reserve(const struct sample *sample,
+							    const u32 bytes, u64 *waiting)
 {
+	bool failure = sample->result == EMFILE_RESULT || sample->result == ENFILE_RESULT;
+	u32 most = failure ? config.failures_bytes_max : config.calls_bytes_max;
 	struct event_syscall *event = NULL;
 
 	*waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-	if (*waiting + bytes <= config.calls_bytes_max)
+	if (*waiting + bytes <= most)
 		event = bpf_ringbuf_reserve(&ring, bytes, 0);
-	if (!event)
+	if (!event && failure)
+		__sync_fetch_and_add(&counters.failures, 1);
+	else if (!event)
 		lost();
 	return event;
 }
@@ -143,7 +148,7 @@ static __always_inline u64 wake_flag(u64 waiting, u32 bytes)
 static __always_inline void record_with(const struct sample *sample, const u32 room)
 {
 	u64 waiting;
-	struct event_syscall *event = record_reserve(sizeof(*event) + room, &waiting);
+	struct event_syscall *event = record_reserve(sample, sizeof(*event) + room, &waiting);
 	u32 limit = config.stack_bytes_max & ~7u;
 
 	if (!event)
@@ -207,7 +212,8 @@ static __always_inline void record_altstack(const struct sample *sample)
 	struct task_struct *task = sample->task;
 	u64 sp = interrupted_sp(task, sample->regs->sp);
 	u64 waiting;
-	struct event_syscall *event = record_reserve(sizeof(*event) + 2 * ALTSTACK_BYTES, &waiting);
+	struct event_syscall *event =
+	    record_reserve(sample, sizeof(*event) + 2 * ALTSTACK_BYTES, &waiting);
 	u32 used;
 
 	if (!event)
@@ -230,7 +236,7 @@ static __always_inline void record_altstack(const struct sample *sample)
 static __always_inline void record_short(const struct sample *sample, u32 stack)
 {
 	u64 waiting;
-	struct event_syscall *event = record_reserve(EVENT_SYSCALL_SHORT_BYTES, &waiting);
+	struct event_syscall *event = record_reserve(sample, EVENT_SYSCALL_SHORT_BYTES, &waiting);
 
 	if (!event)
 		return;
