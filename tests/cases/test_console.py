@@ -206,6 +206,9 @@ def completes(lab, terminal):
         after("show --format j", "show --format json ")
         after("diff --max", "diff --max")  # not of this verb
         after("diff --s", "--sort=   --stack=", "diff --s")
+        after("diff --not", "diff --not-stack=")
+        after("diff --ty", "diff --type=")
+        after("snapshot -", "--format=  -o", "snapshot -")
         with open(os.path.join(lab.work, "some_file"), "w"):
             pass
         after("diff -o some_f", "diff -o some_file ")
