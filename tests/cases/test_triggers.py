@@ -141,6 +141,18 @@ def test_death(lab):
     check(f"(pid {child}): eventfd2 failed" in message(result.errors), lambda: result.errors[-1000:])
 
 
+def test_many(lab):
+    """Many programs that fail alike are told by their number, and the report has them all."""
+    workload = lab.workload("workload_exhausted")
+    script = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12; do {workload} {LIMIT} 'open 0' || exit; done"
+    result = lab.run(["/bin/sh", "-c", script])
+    check(result.status == 0, lambda: result.errors[-1000:])
+    told = [line for line in result.errors.splitlines() if line.startswith("htrace: OUT OF HANDLES: ")]
+    check(len(told) == 9 and "4 times more" in told[-1], lambda: "\n".join(told))
+    reported = [process for process in result.report.json["processes"] if process["exhausted"]]
+    check(len(reported) == 12, lambda: f"{len(reported)} processes")
+
+
 def test_attach(lab):
     worker = Worker(lab)
     worker.do("log 20")
