@@ -10,72 +10,48 @@
 #include "report/opener.h"
 #include "report/words.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
 	NAMING_NS_MAX = 1000000000,
-	NAMING_S_MAX = 5, /* then the child ends, whether anybody waits or not */
-	PLACE_BYTES = 512,
-	LAST_STEPS_MAX = 100,
-	LAST_STEP_MS = 20,
+	LAST_STEPS_MAX = 500,
+	LAST_STEP_MS = 5,
 };
 
-/* ---- the place ---- */
+/* ---- the place, in a copy ---- */
 
 static void ignore_progress(void *context, const char *module_path)
 {
 	(void)context, (void)module_path;
 }
 
-static _Noreturn void name_and_end(struct session *session, uint32_t stack_id, int out)
+static void name_place(void *context, struct errand_result *result)
 {
-	static const int reset[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
+	const struct catching *catching = context;
 	_cleanup_(words_fini) struct words place = {0};
 	const struct symbol *symbol;
 	struct report report;
 
-	for (size_t i = 0; i < sizeof(reset) / sizeof(*reset); i++)
-		signal(reset[i], SIG_DFL);
-	alarm(NAMING_S_MAX);
-	session_report(session, NULL, &report, ignore_progress, NULL);
-	symbol = opener_find(&report, stack_id);
+	if (catching->in_copy)
+		catching->in_copy(catching->context);
+	session_report(catching->session, NULL, &report, ignore_progress, NULL);
+	symbol = opener_find(&report, catching->now.stack_id);
 	if (symbol)
 		opener_add(&place, symbol);
-	if (write(out, words_text(&place), strnlen(words_text(&place), PLACE_BYTES - 1)) < 0)
-		_exit(1);
-	_exit(0);
+	result->done = true;
+	snprintf(result->text, sizeof(result->text), "%s", words_text(&place));
 }
 
-/* The child is a grandchild, so that nobody here has to wait for it (ptrace waits for all). */
 static bool begin_naming(struct catching *catching)
 {
-	int ends[2];
-	pid_t child;
-
-	if (!catching->now.stack_id || pipe2(ends, O_CLOEXEC) < 0)
+	if (!catching->now.stack_id ||
+	    !errands_begin(&catching->errands, ++catching->naming, name_place, catching))
 		return false;
-	child = fork();
-	if (child == 0) {
-		if (fork() == 0)
-			name_and_end(catching->session, catching->now.stack_id, ends[1]);
-		_exit(0);
-	}
-	close(ends[1]);
-	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (child < 0) {
-		close(ends[0]);
-		return false;
-	}
-	catching->names = ends[0];
+	catching->until_ns = clock_now_ns() + NAMING_NS_MAX;
 	return true;
 }
 
@@ -144,19 +120,22 @@ static void say_dropped(const struct catching *catching)
 
 /* ---- steps ---- */
 
+/* One that comes late has been told without. */
+static void named(void *context, uint64_t id, const struct errand_result *result)
+{
+	struct catching *catching = context;
+
+	if (catching->until_ns && id == catching->naming)
+		say(catching, result->done ? result->text : "");
+}
+
 /* Whether the one that was being named is told. */
 static bool step_naming(struct catching *catching)
 {
-	char place[PLACE_BYTES] = "";
-	struct pollfd ready = {catching->names, POLLIN, 0};
-
-	if (poll(&ready, 1, 0) <= 0 && clock_now_ns() < catching->until_ns)
-		return false;
-	if (ready.revents & POLLIN && read(catching->names, place, sizeof(place) - 1) < 0)
-		*place = 0;
-	close(catching->names);
-	say(catching, place);
-	return true;
+	errands_step(&catching->errands, named, catching);
+	if (catching->until_ns && clock_now_ns() >= catching->until_ns)
+		say(catching, "");
+	return !catching->until_ns;
 }
 
 void catching_step(struct catching *catching)
@@ -165,16 +144,14 @@ void catching_step(struct catching *catching)
 
 	if (!catching->signal)
 		return;
-	while (!catching->until_ns || step_naming(catching)) {
+	while (step_naming(catching)) {
 		bool any = session_next_caught(catching->session, &catching->now, &dropped);
 
 		catching->dropped += dropped;
 		if (!any)
 			return;
 		catching->latest_ns = catching->now.time_ns;
-		if (begin_naming(catching))
-			catching->until_ns = clock_now_ns() + NAMING_NS_MAX;
-		else
+		if (!begin_naming(catching))
 			say(catching, "");
 	}
 }
@@ -183,9 +160,10 @@ void catching_end(struct catching *catching)
 {
 	catching_step(catching);
 	for (int i = 0; catching->until_ns && i < LAST_STEPS_MAX; i++) {
-		poll(&(struct pollfd){catching->names, POLLIN, 0}, 1, LAST_STEP_MS);
+		poll(NULL, 0, LAST_STEP_MS);
 		catching_step(catching);
 	}
+	errands_end(&catching->errands, 0, named, catching);
 	if (catching->dropped)
 		say_dropped(catching);
 	free(catching->last.text);

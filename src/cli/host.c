@@ -201,6 +201,8 @@ static char *end_in_words(const struct process *process)
 {
 	int status = process->exit_status;
 
+	if (WIFSTOPPED(status))
+		return xasprintf("process %d was let go, and is not traced any more", process->pid);
 	if (WIFSIGNALED(status))
 		return xasprintf("process %d was killed by signal %d (SIG%s)%s", process->pid,
 				 WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ?: "?",
@@ -284,6 +286,7 @@ void host_run(const struct host_options *options, struct session *session)
 	host.catching = (struct catching){.session = session,
 					  .signal = options->bad_reference_signal,
 					  .say = say_notice,
+					  .in_copy = leave_clients,
 					  .context = &host};
 	host.control = control_new(options->socket, &ops);
 	host.notices =

@@ -182,6 +182,12 @@ static int set_on_bad_reference(struct options *options, const char *value, stru
 				 "--on-bad-reference=signal: needs a signal's name like SIGABRT or "
 				 "SIGUSR1 (kill -l lists them), not '%s'",
 				 value + strlen(prefix));
+	/* By bpf's it would move the program counter. */
+	if (options->bad_reference_signal == SIGTRAP)
+		return error_set(error, -EINVAL,
+				 "--on-bad-reference=signal:SIGTRAP: a debugger takes that for a "
+				 "breakpoint of its own; SIGINT stops in it just so, and is not "
+				 "passed on to the program");
 	return 0;
 }
 

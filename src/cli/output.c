@@ -60,7 +60,7 @@ void output_choose(const struct options *options, struct report *report)
 	report->cloexec = options->cloexec;
 	report->sort = options->sort;
 	report_filter(report, options->filter);
-	report_detail(report);
+	report_detail(report, options->format);
 	report_keep_top(report);
 }
 

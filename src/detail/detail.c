@@ -133,7 +133,7 @@ void details_want(struct details *details, const struct model *model, const stru
 	if (process->exited || !is_leaders(model, process, handle))
 		return;
 	if (details->wanted.count == WANTED_MAX) {
-		details->limits.cut = true;
+		details->limits.left_out++;
 		return;
 	}
 	slot = map_put(&details->index, key_of(process->pid, handle->number));

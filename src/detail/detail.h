@@ -63,6 +63,7 @@ struct detail {
 /* What could not be looked at; all zero: everything was. */
 struct details_limits {
 	bool cut;                  /* there was no time, or room, for all descriptors */
+	uint64_t left_out;         /* handles beyond the limit: nothing is known of them */
 	uint32_t hidden_processes; /* whose descriptors we may not see */
 };
 

@@ -156,7 +156,8 @@ enum event_exit_flags {
 /* EVENT_DATA_FDS before it is what was open until now. Threads may be left out. */
 struct event_exit {
 	struct event_header header;
-	int32_t status; /* as wait(2) gives it; with EVENT_EXIT_PROCESS */
+	int32_t status; /* as wait(2) gives it; with EVENT_EXIT_PROCESS. WIFSTOPPED(): the process
+			   lives, but was let go, and is not traced any more */
 	uint32_t reserved;
 };
 

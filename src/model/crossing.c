@@ -25,24 +25,70 @@ static bool is_crossing(const struct crossing *place, const struct handle *handl
 	       (place->stack_id != STACK_NONE || place->numbers[0] == handle->number);
 }
 
-static struct crossing *crossing_new(struct model *model, const struct handle *handle)
+static void examples_fini(struct crossing *place)
+{
+	array_each (example, &place->examples)
+		name_unref(example->name);
+	array_fini(&place->examples);
+}
+
+/* Gives up the place that matters least; NULL: all of them are of this very exec. */
+static struct crossing *crossing_reuse(struct model *model, bool standard)
 {
 	struct crossings *crossings = &model->crossings;
-	bool standard = handle->number <= STANDARD_LAST;
-	const struct process_record *opener = process_find(model, handle->opened.pid);
+	struct crossing *least = NULL;
+
+	if (model->crossings_full == crossings->execs)
+		return NULL;
+	array_each (place, &crossings->places) {
+		if (place->standard != standard || place->last_exec == crossings->execs)
+			continue;
+		if (!least || place->execs < least->execs ||
+		    (place->execs == least->execs && place->last_ns < least->last_ns))
+			least = place;
+	}
+	if (!least) {
+		model->crossings_full = crossings->execs;
+		return NULL;
+	}
+	crossings->dropped += least->handles;
+	map_remove(&model->crossing_index, least->key);
+	examples_fini(least);
+	return least;
+}
+
+static struct crossing *crossing_room(struct model *model, bool standard)
+{
+	struct crossings *crossings = &model->crossings;
 
 	if (standard ? model->crossings_standard == CROSSINGS_STANDARD_MAX
 		     : crossings->places.count - model->crossings_standard == CROSSINGS_MAX)
-		return NULL;
+		return crossing_reuse(model, standard);
 	model->crossings_standard += standard;
-	array_push(&crossings->places,
-		   (struct crossing){.type = handle->type,
-				     .class = handle_class(handle),
-				     .stack_id = handle->opened.stack_id,
-				     .standard = standard,
-				     .opener_pid = handle->opened.pid,
-				     .opener_exe = opener ? opener->public.exe : NULL});
+	array_push(&crossings->places, (struct crossing){0});
 	return &crossings->places.data[crossings->places.count - 1];
+}
+
+static struct crossing *crossing_new(struct model *model, const struct handle *handle, uint64_t key)
+{
+	const struct process_record *opener = process_find(model, handle->opened.pid);
+	bool standard = handle->number <= STANDARD_LAST;
+	struct crossing *place = crossing_room(model, standard);
+
+	if (!place)
+		return NULL;
+	*place = (struct crossing){
+	    .id = ++model->crossing_ids,
+	    .key = key,
+	    .type = handle->type,
+	    .class = handle_class(handle),
+	    .stack_id = handle->opened.stack_id,
+	    .standard = standard,
+	    .opener_pid = handle->opened.pid,
+	    .opener_exe = opener ? opener->public.exe : NULL,
+	};
+	*map_put(&model->crossing_index, key) = place - model->crossings.places.data + 1;
+	return place;
 }
 
 /* The place of the handle, made where there was none; NULL: there are too many. */
@@ -53,39 +99,13 @@ static struct crossing *crossing_of(struct model *model, const struct handle *ha
 
 	key = hash_combine(key, unseen << 1 | (handle->number <= STANDARD_LAST));
 	for (;; key++) { /* two places with one hash: the next key */
-		uint64_t *slot = map_put(&model->crossing_index, key);
-		struct crossing *place;
+		const uint64_t *slot = map_get(&model->crossing_index, key);
 
-		if (*slot && !is_crossing(&model->crossings.places.data[*slot - 1], handle))
-			continue;
-		if (*slot)
+		if (!slot)
+			return crossing_new(model, handle, key);
+		if (is_crossing(&model->crossings.places.data[*slot - 1], handle))
 			return &model->crossings.places.data[*slot - 1];
-		place = crossing_new(model, handle);
-		if (place)
-			*slot = model->crossings.places.count;
-		else
-			map_remove(&model->crossing_index, key);
-		return place;
 	}
-}
-
-/* Kept ascending. */
-static void add_number(struct crossing *place, int32_t number)
-{
-	uint32_t at = 0;
-
-	while (at < place->numbers_n && place->numbers[at] < number)
-		at++;
-	if (at < place->numbers_n && place->numbers[at] == number)
-		return;
-	if (place->numbers_n == CROSSING_NUMBERS_MAX) {
-		place->more_numbers = true;
-		return;
-	}
-	memmove(&place->numbers[at + 1], &place->numbers[at],
-		(place->numbers_n - at) * sizeof(place->numbers[0]));
-	place->numbers[at] = number;
-	place->numbers_n++;
 }
 
 static void add_example(struct crossing *place, const struct crossing_over *over,
@@ -130,13 +150,14 @@ static void cross(void *context, struct handle *handle)
 	place->last_ns = over->time_ns;
 	place->handles++;
 	place->several_openers |= place->opener_pid != handle->opened.pid;
-	add_number(place, handle->number);
+	crossing_add_number(place, handle->number);
 	add_example(place, over, handle);
 	if (place->last_exec == crossings->execs)
 		return;
 	place->last_exec = crossings->execs;
 	place->execs++;
-	array_push(&over->record->crossed, (uint32_t)(place - crossings->places.data));
+	array_push(&over->record->crossed,
+		   (struct crossed){place->id, (uint32_t)(place - crossings->places.data)});
 }
 
 void crossings_add(struct model *model, struct process_record *record, uint64_t time_ns)
@@ -153,24 +174,14 @@ void crossings_add(struct model *model, struct process_record *record, uint64_t 
 	model->crossings.receivers += over.more_than_standard;
 }
 
-static void add_program(struct crossing *place, const char *exe)
-{
-	for (uint32_t i = 0; i < place->programs_n; i++) {
-		if (place->programs[i].exe == exe) { /* interned */
-			place->programs[i].execs++;
-			return;
-		}
-	}
-	if (place->programs_n < CROSSING_PROGRAMS_MAX)
-		place->programs[place->programs_n++] = (struct crossing_program){exe, 1};
-}
-
 void crossings_name(struct model *model, struct process_record *record)
 {
-	array_each (index, &record->crossed) {
-		struct crossing *place = &model->crossings.places.data[*index];
+	array_each (crossed, &record->crossed) {
+		struct crossing *place = &model->crossings.places.data[crossed->index];
 
-		add_program(place, record->public.exe);
+		if (place->id != crossed->id) /* another one is kept there */
+			continue;
+		crossing_add_program(place, record->public.exe, 1);
 		array_each (example, &place->examples)
 			if (example->pid == record->public.pid &&
 			    example->exec_ns == record->crossed_ns)
@@ -181,11 +192,8 @@ void crossings_name(struct model *model, struct process_record *record)
 
 void crossings_fini(struct model *model)
 {
-	array_each (place, &model->crossings.places) {
-		array_each (example, &place->examples)
-			name_unref(example->name);
-		array_fini(&place->examples);
-	}
+	array_each (place, &model->crossings.places)
+		examples_fini(place);
 	array_fini(&model->crossings.places);
 	map_fini(&model->crossing_index);
 }

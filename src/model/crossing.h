@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 enum {
-	CROSSINGS_MAX = 1024,         /* places; the handles of further ones are counted */
+	/* Places. Another one is kept instead of that which reached fewest programs, longest ago.
+	 */
+	CROSSINGS_MAX = 1024,
 	CROSSINGS_STANDARD_MAX = 256, /* likewise, of numbers 0 to 2 */
 	CROSSING_EXAMPLES_MAX = 16,
 	CROSSING_EXAMPLES_OF_ONE = 8, /* of these, of one exec */
@@ -55,14 +57,19 @@ struct crossing {
 	uint32_t programs_n;
 	struct crossing_program programs[CROSSING_PROGRAMS_MAX]; /* in the order of their exec */
 	ARRAY(struct crossing_example) examples;                 /* the first ones */
-	uint64_t last_exec;                                      /* the model's: its number */
+	/* The model's: never used twice; in its index; the number of the last exec. */
+	uint64_t id, key, last_exec;
 };
 
+/* Adds to one what is told of another. */
+void crossing_add_number(struct crossing *place, int32_t number);
+void crossing_add_program(struct crossing *place, const char *exe, uint64_t execs);
+
 struct crossings {
-	ARRAY(struct crossing) places; /* in the order in which they were found */
-	uint64_t execs;                /* that were seen, */
-	uint64_t receivers;            /* and those that received more than numbers 0 to 2 */
-	uint64_t dropped;              /* handles of places beyond the limit */
+	ARRAY(struct crossing) places;
+	uint64_t execs;     /* that were seen, */
+	uint64_t receivers; /* and those that received more than numbers 0 to 2 */
+	uint64_t dropped;   /* handles of places that are not kept */
 };
 
 #endif

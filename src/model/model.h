@@ -138,7 +138,7 @@ struct process {
 	const char *exe;   /* path of its program; NULL: not told. Owned by the model */
 	uint64_t start_ns; /* when tracing of it began */
 	bool exited;
-	int32_t exit_status; /* as wait(2) gives it */
+	int32_t exit_status; /* as wait(2) gives it; WIFSTOPPED(): it lives, but was let go */
 	uint64_t exit_ns;
 	bool incomplete; /* an event that concerned it may have been lost: its table needs
 			    reconciling */

@@ -36,6 +36,12 @@ struct task {
 	struct close_in_flight close;
 };
 
+/* A place of struct crossings, if it is still kept there. */
+struct crossed {
+	uint64_t id;
+	uint32_t index;
+};
+
 struct process_record {
 	struct process public;
 	struct handle_table *table;         /* of all threads that have none of their own */
@@ -47,8 +53,8 @@ struct process_record {
 	struct map bad_index;               /* hash -> index + 1 */
 	struct map kinds;                   /* of handles: kinds.c's */
 	struct map homes;                   /* who closes what, likewise */
-	ARRAY(uint32_t) crossed; /* crossings of its last exec, whose program is not told yet */
-	uint64_t crossed_ns;     /* that exec's time */
+	ARRAY(struct crossed) crossed;      /* of its last exec, whose program is not told yet */
+	uint64_t crossed_ns;                /* that exec's time */
 };
 
 /* `number` of the child's table was being opened in the parent's when it forked. */
@@ -81,6 +87,8 @@ struct model {
 	struct crossings crossings;
 	struct map crossing_index; /* hash -> index + 1 */
 	uint32_t crossings_standard;
+	uint64_t crossing_ids;
+	uint64_t crossings_full; /* number of an exec for which there is no more room */
 };
 
 /* process.c */

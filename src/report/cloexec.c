@@ -1,8 +1,12 @@
 /* Owns the choice and the order of what went over exec, and what is advised. */
 #include "report/cloexec.h"
 
+#include "base/hash.h"
+#include "base/map.h"
 #include "model/handle_type.h"
+#include "report/words.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +28,7 @@ static int rank_of(const struct crossing *place)
 
 static int compare_places(const void *left, const void *right)
 {
-	const struct crossing *a = *(const struct crossing *const *)left;
-	const struct crossing *b = *(const struct crossing *const *)right;
+	const struct crossing *a = left, *b = right;
 	int rank = rank_of(a) - rank_of(b);
 
 	if (rank)
@@ -34,7 +37,7 @@ static int compare_places(const void *left, const void *right)
 		return a->execs > b->execs ? -1 : 1;
 	if (a->handles != b->handles)
 		return a->handles > b->handles ? -1 : 1;
-	return (a > b) - (a < b); /* in the order in which they were found */
+	return (a->id > b->id) - (a->id < b->id); /* in the order in which they were found */
 }
 
 /* The place itself, or one of what is kept of its handles, meets what is asked of type and name. */
@@ -70,9 +73,84 @@ static void hide(struct cloexec_list *list, const struct crossing *place, enum f
 	list->hidden.by |= 1u << rule;
 }
 
+/* The code that opened it, wherever it lies; what was not seen is told by its number. */
+static char *key_of(const struct report *report, const struct crossing *place)
+{
+	struct stack stack = stack_table_get(report->stacks, place->stack_id);
+	struct words words = {0};
+
+	words_addf(&words, "%d %s", place->standard, place->class ?: "-");
+	if (place->stack_id == STACK_NONE)
+		words_addf(&words, " %" PRIu64, place->id);
+	for (uint32_t i = 0; i < stack.frames_n; i++) {
+		const struct symbol *symbols;
+		uint32_t count = symbolizer_lookup(report->symbolizer, &stack.frames[i], &symbols);
+
+		for (uint32_t j = 0; j < count; j++)
+			words_addf(&words, "\n%s %s+0x%" PRIx64, symbols[j].module_path ?: "-",
+				   symbols[j].function ?: "-", symbols[j].offset);
+	}
+	return words.text.data;
+}
+
+static void merge(struct crossing *into, const struct crossing *place)
+{
+	into->type = handle_type_common(into->type, place->type);
+	into->several_openers |= place->several_openers || into->opener_pid != place->opener_pid;
+	into->handles += place->handles;
+	into->execs += place->execs;
+	if (place->first_ns < into->first_ns)
+		into->first_ns = place->first_ns;
+	if (place->last_ns > into->last_ns)
+		into->last_ns = place->last_ns;
+	for (uint32_t i = 0; i < place->numbers_n; i++)
+		crossing_add_number(into, place->numbers[i]);
+	into->more_numbers |= place->more_numbers;
+	for (uint32_t i = 0; i < place->programs_n; i++)
+		crossing_add_program(into, place->programs[i].exe, place->programs[i].execs);
+	array_each (example, &place->examples)
+		if (into->examples.count < CROSSING_EXAMPLES_MAX)
+			array_push(&into->examples, *example);
+}
+
+static void add_place(struct cloexec_list *list, struct map *index, const struct report *report,
+		      const struct crossing *place)
+{
+	struct crossing copy = *place;
+	char *text = key_of(report, place);
+	uint64_t *slot;
+
+	for (uint64_t key = hash_bytes(text, strlen(text), 0);; key = hash_u64(key + 1)) {
+		slot = map_put(index, key);
+		if (!*slot)
+			break;
+		if (strcmp(list->keys.data[*slot - 1], text))
+			continue; /* two places with one hash: the next key */
+		merge(&list->places.data[*slot - 1], place);
+		free(text);
+		return;
+	}
+	memset(&copy.examples, 0, sizeof(copy.examples));
+	array_each (example, &place->examples)
+		array_push(&copy.examples, *example);
+	array_push(&list->places, copy);
+	array_push(&list->keys, text);
+	*slot = list->places.count;
+}
+
+static void keep_top(struct cloexec_list *list, uint32_t top)
+{
+	while (list->places.count > top) {
+		struct crossing *last = &list->places.data[--list->places.count];
+
+		hide(list, last, FILTER_TOP);
+		array_fini(&last->examples);
+	}
+}
+
 void cloexec_list_make(struct cloexec_list *out, const struct report *report)
 {
-	uint32_t top = filter_top(report->filter);
+	struct map index = {0};
 
 	*out = (struct cloexec_list){0};
 	array_each (place, &model_crossings(report->model)->places) {
@@ -86,20 +164,25 @@ void cloexec_list_make(struct cloexec_list *out, const struct report *report)
 		if (rule)
 			hide(out, place, rule);
 		else
-			array_push(&out->places, place);
+			add_place(out, &index, report, place);
 	}
+	map_fini(&index);
 	if (out->places.count)
 		qsort(out->places.data, out->places.count, sizeof(*out->places.data),
 		      compare_places);
-	while (out->places.count > top)
-		hide(out, out->places.data[--out->places.count], FILTER_TOP);
+	keep_top(out, filter_top(report->filter));
 	array_each (place, &out->places)
-		out->handles += (*place)->handles;
+		out->handles += place->handles;
 }
 
 void cloexec_list_fini(struct cloexec_list *list)
 {
+	array_each (place, &list->places)
+		array_fini(&place->examples);
+	array_each (key, &list->keys)
+		free(*key);
 	array_fini(&list->places);
+	array_fini(&list->keys);
 }
 
 /* ---- the advice ---- */

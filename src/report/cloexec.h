@@ -9,9 +9,11 @@
 
 struct cloexec_list {
 	/* Those that reached most programs come first; behind them what nobody saw being opened,
-	 * and what the receivers opened themselves. */
-	ARRAY(const struct crossing *) places;
-	uint64_t handles; /* that crossed, of these places */
+	 * and what the receivers opened themselves. Places of one code in several address spaces
+	 * (each exec lays libraries elsewhere) are one. */
+	ARRAY(struct crossing) places;
+	ARRAY(char *) keys; /* of them, before they are sorted: what they are told by */
+	uint64_t handles;   /* that crossed, of these places */
 	struct hidden hidden;
 };
 

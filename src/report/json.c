@@ -173,16 +173,18 @@ static json_t *json_process(const struct report *report, const struct report_pro
 {
 	const struct process *process = shown->process;
 	const struct diff *diff = &shown->diff;
-	json_t *object =
-	    json_pack("{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
-		      process->pid, "parent", process->parent, "exe", json_text(shown->exe),
-		      "exited", process->exited, "exit_status", json_exit_status(process),
-		      "exit_signal", json_exit_signal(process), "start_ns",
-		      json_known_ns(process->start_ns), "exit_ns", json_known_ns(process->exit_ns),
-		      "open_handles", json_count(diff->open_handles), "before_tracing",
-		      json_count(diff->before_tracing), "inherited", json_count(diff->inherited));
+	json_t *object = json_pack(
+	    "{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid", process->pid,
+	    "parent", process->parent, "exe", json_text(shown->exe), "exited",
+	    process_has_ended(process), "exit_status", json_exit_status(process), "exit_signal",
+	    json_exit_signal(process), "start_ns", json_known_ns(process->start_ns), "exit_ns",
+	    json_known_ns(process->exit_ns), "open_handles", json_count(diff->open_handles),
+	    "before_tracing", json_count(diff->before_tracing), "inherited",
+	    json_count(diff->inherited));
 
 	/* Whose the lost events were is not known: each process may have lost all of them. */
+	json_object_set_new(object, "let_go",
+			    json_boolean(process->exited && !process_has_ended(process)));
 	json_object_set_new(object, "before_snapshot", json_count(diff->before_snapshot));
 	json_object_set_new(object, "events", json_count(process->events));
 	json_object_set_new(object, "lost_events", json_count(report->lost_events));
@@ -292,6 +294,7 @@ static int write_json(const struct report *report, const struct report_style *st
 const struct report_format report_json = {
     .name = "json",
     .help = "for programs: schema htrace.report/1",
+    .details = DETAILS_OF_ALL,
     .write = write_json,
     .write_traces = json_traces,
     .write_handles = json_handles,

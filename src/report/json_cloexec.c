@@ -82,7 +82,7 @@ void json_cloexec(const struct report *report, FILE *stream)
 	fputs("[", stream);
 	array_each (place, &list.places) {
 		fputs(separator, stream);
-		json_write_take(stream, json_place(report, *place));
+		json_write_take(stream, json_place(report, place));
 		separator = ",\n  ";
 	}
 	fputs("]}", stream);

@@ -240,6 +240,7 @@ json_t *json_details_limits(const struct details *details)
 
 	if (!limits)
 		return json_null();
-	return json_pack("{s:b, s:i}", "cut", limits->cut, "hidden_processes",
+	return json_pack("{s:b, s:o, s:i}", "cut", limits->cut, "left_out",
+			 json_count(limits->left_out), "hidden_processes",
 			 (int)limits->hidden_processes);
 }

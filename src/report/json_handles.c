@@ -57,10 +57,10 @@ static json_t *json_section(const struct output *output, const struct handle_sec
 	const struct process *process = section->process->process;
 	const struct diff *diff = &section->process->diff;
 
-	json_t *object =
-	    json_pack("{s:i, s:o, s:b, s:b, s:o}", "pid", process->pid, "exe",
-		      json_text(section->process->exe), "exited", process->exited, "incomplete",
-		      process->incomplete, "open_handles", json_count(diff->open_handles));
+	json_t *object = json_pack("{s:i, s:o, s:b, s:b, s:o}", "pid", process->pid, "exe",
+				   json_text(section->process->exe), "exited",
+				   process_has_ended(process), "incomplete", process->incomplete,
+				   "open_handles", json_count(diff->open_handles));
 	uint64_t closed_ns =
 	    section->closed ? model_handle_past(section->closed)->closed.time_ns : 0;
 

@@ -55,7 +55,7 @@ static void name_cloexec(const struct report *report)
 		return;
 	cloexec_list_make(&list, report);
 	array_each (place, &list.places)
-		name_stack(report, (*place)->stack_id);
+		name_stack(report, place->stack_id);
 }
 
 static void name_exhausted(const struct report *report, const struct exhaustion *exhausted)

@@ -75,10 +75,14 @@ struct report_query {
 	uint32_t traces_max; /* the newest; 0: all that are kept */
 };
 
+/* Of which handles a report says what they are now. */
+enum report_details { DETAILS_OF_NONE = 0, DETAILS_OF_GROUPS = 1, DETAILS_OF_ALL = 2 };
+
 /* Each writes to `stream`; 0, or a negative errno when the stream failed. */
 struct report_format {
 	const char *name; /* as in --format= */
 	const char *help;
+	enum report_details details; /* that `write` wants; `write_handles` wants those of all */
 	/* The whole report: what is open since the snapshot. */
 	int (*write)(const struct report *report, const struct report_style *style, FILE *stream);
 	/* The traces of handles, newest first: OPEN, CLOSE, BAD REFERENCE. */
@@ -107,9 +111,9 @@ void report_name(const struct report *report);
 void report_name_traces(const struct report *report, const struct report_query *query);
 void report_name_handles(const struct report *report, const struct report_query *query);
 
-/* Asks the kernel what the handles are that a format will write, and puts them in the order that is
- * wanted. To be called once, before writing; without it nothing is known of them. */
-void report_detail(struct report *report);
+/* Asks the kernel what the handles are that `format` will write, and puts groups in the order that
+ * is wanted. To be called once, before writing; without it nothing is known of them. */
+void report_detail(struct report *report, const struct report_format *format);
 void report_detail_handles(struct report *report, const struct report_query *query);
 
 /* Whether reports say where the place's other handles were closed. */

@@ -7,11 +7,14 @@
 
 #include <stdlib.h>
 
-static void want_all(struct report *report, const struct report_process *process)
+static void want(struct report *report, const struct report_process *process,
+		 enum report_details wanted)
 {
 	array_each (group, &process->diff.groups)
 		array_each (handle, &group->handles)
 			details_want(report->details, report->model, process->process, handle);
+	if (wanted == DETAILS_OF_GROUPS)
+		return;
 	array_each (handle, &process->diff.others)
 		details_want(report->details, report->model, process->process, handle);
 }
@@ -65,13 +68,18 @@ uint64_t group_weight(const struct report *report, const struct report_process *
 	}
 }
 
-void report_detail(struct report *report)
+void report_detail(struct report *report, const struct report_format *format)
 {
-	if (!report->details)
+	enum report_details wanted = format->details;
+
+	if (report->sort == SORT_COST && wanted == DETAILS_OF_NONE)
+		wanted = DETAILS_OF_GROUPS;
+	if (wanted != DETAILS_OF_NONE) {
 		report->details = details_new();
-	array_each (process, &report->processes)
-		want_all(report, process);
-	details_gather(report->details);
+		array_each (process, &report->processes)
+			want(report, process, wanted);
+		details_gather(report->details);
+	}
 	if (report->sort == SORT_DEFAULT)
 		return;
 	array_each (process, &report->processes)
@@ -82,8 +90,7 @@ void report_detail_handles(struct report *report, const struct report_query *que
 {
 	_cleanup_(handle_list_fini) struct handle_list list;
 
-	if (!report->details)
-		report->details = details_new();
+	report->details = details_new();
 	handle_list_make(&list, report, query);
 	array_each (section, &list.sections)
 		array_each (handle, &section->handles)

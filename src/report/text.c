@@ -120,6 +120,8 @@ static void add_fate(struct words *line, const struct process *process, const st
 		       length);
 	if (!process->exited) {
 		words_addf(line, " still running, traced for %s", length);
+	} else if (!process_has_ended(process)) {
+		words_addf(line, " let go at a bad reference after %s, not traced since", length);
 	} else if (WIFSIGNALED(process->exit_status)) {
 		signal = WTERMSIG(process->exit_status);
 		name = sigabbrev_np(signal);
@@ -351,6 +353,7 @@ static int write_text(const struct report *report, const struct report_style *st
 const struct report_format report_text = {
     .name = "text",
     .help = "for people: the worst first, with stacks",
+    .details = DETAILS_OF_GROUPS,
     .write = write_text,
     .write_traces = text_traces,
     .write_handles = text_handles,

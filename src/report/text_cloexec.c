@@ -188,7 +188,7 @@ void text_cloexec(const struct page *page)
 	cloexec_list_make(&list, page->report);
 	write_head(page, &list);
 	array_each (place, &list.places)
-		write_place(page, *place, rank++);
+		write_place(page, place, rank++);
 	text_hidden(page, &list.hidden);
 	if (!dropped)
 		return;

@@ -132,7 +132,9 @@ static void add_open_state(struct words *line, const struct report *report,
 	const struct process *process = section->process.process;
 	char age[DURATION_BYTES];
 
-	words_add(line, process->exited ? " was still open when the process ended" : " is open");
+	words_add(line, !process->exited             ? " is open"
+			: process_has_ended(process) ? " was still open when the process ended"
+						     : " was open when the process was let go");
 	if (now->origin == ORIGIN_INHERITED)
 		words_add(line, ", inherited");
 	if (now->opened.time_ns)

@@ -211,6 +211,8 @@ void windbg_common_losses(const struct report *report, FILE *stream)
 			"Warning: 0x%" PRIx64 " programs that the agent cannot be put into were "
 			"not traced.\n",
 			report->unseen_processes);
+	if (report->details && details_limits(report->details)->cut)
+		fputs("Warning: not all descriptors could be looked at.\n", stream);
 	if (symbols.modules_without_symbols)
 		fprintf(stream, "Warning: 0x%x modules have no symbols for some addresses.\n",
 			symbols.modules_without_symbols);

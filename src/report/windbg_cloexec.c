@@ -34,7 +34,7 @@ void windbg_cloexec(const struct report *report, FILE *stream)
 	cloexec_list_make(&list, report);
 	fputs("\nHandles inherited over exec:\n" WINDBG_SEPARATOR, stream);
 	array_each (place, &list.places)
-		write_place(report, *place, stream);
+		write_place(report, place, stream);
 	fprintf(stream, "Displayed 0x%zx stack traces for 0x%" PRIx64 " inherited handles.\n",
 		list.places.count, list.handles);
 	windbg_hidden(&list.hidden, stream);

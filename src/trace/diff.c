@@ -158,6 +158,7 @@ static void count_kept(const struct group *group, uint64_t first_ns, uint64_t la
 	struct kept *kept = &facts->kept;
 	ARRAY(uint64_t) times = {0};
 
+	*kept = (struct kept){.closed = group->ends ? lived_longer(group->ends, limit_ns) : 0};
 	array_each (handle, &group->handles)
 		if (handle->opened.time_ns && handle->opened.time_ns <= until_ns)
 			array_push(&times, handle->opened.time_ns);
@@ -205,6 +206,10 @@ static void group_judge(struct group *group, const struct diff *diff, const stru
 		    group->growth && level_read(diff->process->growth_times, group->growth,
 						place->first_ns, diff->end_ns, facts.levels);
 		count_kept(group, place->first_ns, place->last_ns, diff->end_ns, &facts);
+		if (group->ends && leak_lives_long(&facts)) {
+			facts.lived_ns = group->ends->longest_ns;
+			count_kept(group, place->first_ns, place->last_ns, diff->end_ns, &facts);
+		}
 	}
 	group->verdict = leak_judge(&facts, group->reason, sizeof(group->reason));
 }

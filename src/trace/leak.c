@@ -61,6 +61,10 @@ enum { LIVED_MANY = 100, OUTLIVES_MANY_TIMES = 4 };
 enum { LIVED_SOME = 20, LIVED_ALIKE = 5, OUTLIVES_ALIKE_TIMES = 2 };
 static const uint64_t KEPT_AGE_NS = 500 * UINT64_C(1000000);
 
+/* For so many kept ones at most one may have lived as long and been closed: else long lives are
+ * usual here, only rarer than short ones. */
+enum { CLOSED_TOO_SHARE = 8 };
+
 /* So long nearly no closed one lived; UINT64_MAX: too few are known. */
 static uint64_t outlived_ns(const struct leak_facts *facts)
 {
@@ -83,6 +87,11 @@ uint64_t leak_age_limit(const struct leak_facts *facts)
 	if (!facts->closed)
 		return 0;
 	return outlived > KEPT_AGE_NS ? outlived : KEPT_AGE_NS;
+}
+
+bool leak_lives_long(const struct leak_facts *facts)
+{
+	return facts->kept.closed > facts->kept.count / CLOSED_TOO_SHARE;
 }
 
 struct judgement {
@@ -184,13 +193,13 @@ static bool kept_all_the_while(const struct leak_facts *facts)
 
 	if (kept->span_ns >= facts->burst_ns / KEPT_SHARE)
 		return true;
-	return kept->count >= KEPT_LATE_MIN && kept->quiet_ns <= 2 * kept->gap_ns &&
+	return kept->count >= KEPT_LATE_MIN && kept->quiet_ns / FILLED_GAPS <= kept->gap_ns &&
 	       kept->span_ns >= facts->burst_ns / KEPT_LATE_SHARE;
 }
 
 static bool is_flat(const struct level *level)
 {
-	return level->fewest + 1 >= level->most - level->most / FLAT_SHARE;
+	return level->fewest >= level->most - level->most / FLAT_SHARE;
 }
 
 /* A cache at its capacity: an entry is closed when one is opened. */
@@ -229,11 +238,13 @@ static bool rises(const struct leak_facts *facts)
 {
 	const struct level *part = facts->levels;
 	uint64_t before = part[1].fewest, then = part[2].fewest, now = part[3].fewest;
-	uint64_t least = facts->closed > facts->opened / 2 ? RISE_MIN : RISE_UNCLOSED_MIN;
 
-	return before <= then && then < now && now - before >= least &&
-	       now - before >= now / RISE_SHARE && now - then >= (then - before) / RISE_SLOWER &&
-	       part[3].most > part[2].most && part[3].most > part[1].most;
+	if (before > then || part[3].most <= part[2].most || part[3].most <= part[1].most)
+		return false;
+	if (facts->closed <= facts->opened / 2)
+		return now >= then && now - before >= RISE_UNCLOSED_MIN;
+	return then < now && now - before >= RISE_MIN && now - before >= now / RISE_SHARE &&
+	       now - then >= (then - before) / RISE_SLOWER;
 }
 
 static bool rule_rising(const struct judgement *judgement)
@@ -320,12 +331,18 @@ static const struct rule {
 	bool (*applies)(const struct judgement *judgement);
 	enum verdict verdict;
 } rules[] = {
-    {rule_unseen, VERDICT_UNKNOWN},        {rule_single, VERDICT_UNKNOWN},
-    {rule_one_call, VERDICT_UNKNOWN},      {rule_kept, VERDICT_LEAK},
-    {rule_filled, VERDICT_STEADY},         {rule_few_at_once, VERDICT_UNKNOWN},
-    {rule_none_closed, VERDICT_LEAK},      {rule_rising, VERDICT_GROWING},
-    {rule_at_its_most, VERDICT_GROWING},   {rule_in_use, VERDICT_TRANSIENT},
-    {rule_below_its_most, VERDICT_STEADY}, {rule_too_few, VERDICT_UNKNOWN},
+    {rule_unseen, VERDICT_UNKNOWN},
+    {rule_single, VERDICT_UNKNOWN},
+    {rule_one_call, VERDICT_UNKNOWN},
+    {rule_filled, VERDICT_STEADY},
+    {rule_kept, VERDICT_LEAK},
+    {rule_few_at_once, VERDICT_UNKNOWN},
+    {rule_none_closed, VERDICT_LEAK},
+    {rule_rising, VERDICT_GROWING},
+    {rule_at_its_most, VERDICT_GROWING},
+    {rule_in_use, VERDICT_TRANSIENT},
+    {rule_below_its_most, VERDICT_STEADY},
+    {rule_too_few, VERDICT_UNKNOWN},
 };
 
 /* The counts are the place's since tracing began; tells how many of them the report looks at. */

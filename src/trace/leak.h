@@ -27,6 +27,7 @@ struct kept {
 	uint64_t quiet_ns; /* from the last to the moment after which none can be known as kept yet,
 			      or at which the place opened its last handle, if that was before */
 	uint64_t since_ns; /* from the place's first opening to the last kept one */
+	uint64_t closed;   /* that lived as long as the kept ones, and were closed after all */
 };
 
 /* What a verdict is made of. Times are lengths, up to the report or the process's end. */
@@ -56,6 +57,10 @@ enum { LEAK_REASON_BYTES = 256 };
 /* The age from which on an open handle is kept; UINT64_MAX: too few were closed to tell. Reads
  * closed and lived_*. */
 uint64_t leak_age_limit(const struct leak_facts *facts);
+
+/* So many lived as long as the kept ones and were closed that a leak is not what keeps them: then
+ * all closed ones count for lived_ns, not all but a thousandth. */
+bool leak_lives_long(const struct leak_facts *facts);
 
 /* Writes one line of reason, with its numbers. The rules and thresholds stand in leak.c. */
 enum verdict leak_judge(const struct leak_facts *facts, char *reason, size_t reason_bytes);

@@ -19,10 +19,10 @@ class Target:
     """The workload, under htrace or not, with what it prints and what htrace says."""
 
     def __init__(self, lab, steps, options=None, program="workload_on_bad_reference"):
-        self.lab, self.said, self.printed = lab, lab.path(".err"), lab.path(".out")
+        self.lab, self.said, self.printed, self.report = lab, lab.path(".err"), lab.path(".out"), lab.path(".json")
         words = [lab.workload(program)] + steps
         if options is not None:
-            words = lab.command("run", options) + ["-o", lab.path(".txt"), "--"] + words
+            words = lab.command("run", options, self.report) + ["--"] + words
         with open(self.said, "w") as err, open(self.printed, "w") as out:
             self.process = lab.start(words, stdin=subprocess.PIPE, stdout=out, stderr=err)
         self.is_run = options is not None
@@ -32,8 +32,7 @@ class Target:
     def pid(self):
         if not self.is_run:
             return self.process.pid
-        self.known_pid = self.known_pid or harness.wait_for(
-            "the program", lambda: next(iter(harness.proc_children(self.process.pid)), 0))
+        self.known_pid = self.known_pid or harness.wait_for("the program", lambda: program_of(self.process))
         return self.known_pid
 
     def output(self):
@@ -58,6 +57,17 @@ class Target:
     def end(self, status=STATUS):
         got = self.lab.wait(self.process, 30)
         check(got == status, lambda: f"status {got} instead of {status}:\n{self.lab.read(self.said)}\n{self.output()}")
+
+
+def program_of(htrace):
+    """The child of `htrace run` that became the program; others are of its own."""
+    def exe(pid):
+        try:
+            return os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            return None
+    return next((pid for pid in harness.proc_children(htrace.pid)
+                 if exe(pid) not in (None, exe(htrace.pid))), 0)
 
 
 def is_stopped(pid):
@@ -108,6 +118,15 @@ def test_run_stops(lab):
     target.go_on()
     target.end()
     check("valid: write 9, fcntl 9\n" in target.output() and "twice: -1 9\n" in target.output(), target.output())
+    check_fate(target)
+
+
+def check_fate(target):
+    """ptrace has let it go, and knows no end of it; the others were there."""
+    told = harness.Report(target.lab.read(target.report)).processes[target.pid]
+    let_go = target.lab.collector == "ptrace"
+    fate = (told["let_go"], told["exited"], told["exit_status"])
+    check(fate == (let_go, not let_go, None if let_go else STATUS), f"(let go, exited, status) is {fate}")
 
 
 def test_every_one_stops(lab):
@@ -240,7 +259,7 @@ def test_python(lab):
     said, printed = lab.path(".err"), lab.path(".out")
     with open(said, "w") as err, open(printed, "w") as out:
         htrace = lab.start(lab.command("run", [STOP]) + ["--", PYTHON, "-c", code], stdout=out, stderr=err)
-    pid = harness.wait_for("python", lambda: next(iter(harness.proc_children(htrace.pid)), 0))
+    pid = harness.wait_for("python", lambda: program_of(htrace))
     harness.wait_for("it to stop", lambda: is_stopped(pid))
     message = harness.wait_for("the message", lambda: "gdb -p" in lab.read(said) and lab.read(said))
     check(f"htrace: process {pid}, close of handle" in message, message)

@@ -194,6 +194,59 @@ static void test_bounded(void **state)
 	life_fini(&life);
 }
 
+/* Places that come and go do not drive out one that goes on, and none is kept for ever. */
+static void test_renewed(void **state)
+{
+	struct life life;
+	uint32_t stack;
+
+	(void)state;
+	life_init(&life, 10);
+	life_open(&life, 2 * S, PID, 3, life.open_stack, "eventfd", NULL);
+	for (int i = 0; i < 3 * CROSSINGS_MAX; i++) {
+		uint64_t time_ns = 3 * S + i * MS;
+
+		stack = life_stack(&life, STACK_END_COMPLETE, (uint8_t[]){i / 250, i % 250, 7}, 3);
+		life_open(&life, time_ns, PID, 4, stack, "eventfd", "/tmp/name");
+		fork_(&life, PID, 5000, time_ns + 1);
+		exec_(&life, 5000, time_ns + 2, i % 2 ? "/bin/sh" : NULL);
+		exit_(&life, 5000, time_ns + 3);
+		life_close(&life, time_ns + 4, PID, 4);
+	}
+	assert_int_equal(model_crossings(life.model)->places.count, CROSSINGS_MAX);
+	assert_int_equal(place(&life, 0)->stack_id, life.open_stack);
+	assert_int_equal(place(&life, 0)->execs, 3 * CROSSINGS_MAX);
+	assert_int_equal(place(&life, 0)->programs[0].execs, 3 * CROSSINGS_MAX / 2);
+	assert_int_equal(model_crossings(life.model)->dropped, 2 * CROSSINGS_MAX + 1);
+	life_fini(&life);
+}
+
+/* A program is told late, when its place is another's. */
+static void test_late_name(void **state)
+{
+	struct life life;
+
+	(void)state;
+	life_init(&life, 10);
+	life_open(&life, 2 * S, PID, 3, life.open_stack, "eventfd", NULL);
+	fork_(&life, PID, 5000, 3 * S);
+	exec_(&life, 5000, 4 * S, NULL);
+	life_close(&life, 5 * S, PID, 3);
+	for (int i = 0; i < CROSSINGS_MAX; i++)
+		life_open(
+		    &life, 6 * S + i, PID, 3 + i,
+		    life_stack(&life, STACK_END_COMPLETE, (uint8_t[]){1 + i / 200, i % 200}, 2),
+		    "eventfd", NULL);
+	fork_(&life, PID, 5001, 7 * S);
+	exec_(&life, 5001, 8 * S, "/bin/new");
+	model_set_exe(life.model, 5000, "/bin/old");
+	array_each (crossing, &model_crossings(life.model)->places) {
+		assert_int_equal(crossing->programs_n, 1);
+		assert_string_equal(crossing->programs[0].exe, "/bin/new");
+	}
+	life_fini(&life);
+}
+
 /* ---- the report ---- */
 
 static void lead(struct life *life)
@@ -344,6 +397,36 @@ static void test_json(void **state)
 	life_fini(&life);
 }
 
+/* The same code at another address: one place, as large as both. */
+static void test_merged(void **state)
+{
+	struct life life;
+	struct cloexec_list list;
+
+	(void)state;
+	life_init(&life, 10);
+	life_open(&life, 2 * S, PID, 3, life.open_stack, "eventfd", NULL);
+	serve(&life, 2);
+	life_close(&life, 20 * S, PID, 3);
+	life_open(&life, 21 * S, PID, 5,
+		  life_stack(&life, STACK_END_TRUNCATED, (uint8_t[]){1, 2, 3, 4}, 4), "eventfd",
+		  NULL);
+	serve(&life, 3);
+	life_report(&life);
+	life.report.cloexec = REPORT_CLOEXEC_YES;
+	assert_int_equal(model_crossings(life.model)->places.count, 2);
+	cloexec_list_make(&list, &life.report);
+	assert_int_equal(list.places.count, 1);
+	assert_int_equal(list.handles, 5);
+	assert_int_equal(list.places.data[0].execs, 5);
+	assert_int_equal(list.places.data[0].numbers_n, 2);
+	assert_int_equal(list.places.data[0].examples.count, 5);
+	assert_int_equal(list.places.data[0].programs[0].execs, 2); /* /bin/ls */
+	assert_int_equal(list.places.data[0].programs[1].execs, 3);
+	cloexec_list_fini(&list);
+	life_fini(&life);
+}
+
 /* Since a snapshot; of one process; by type and stack. */
 static void check_choice(const struct life *life, size_t places)
 {
@@ -436,9 +519,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_aggregated), cmocka_unit_test(test_kept),
 	    cmocka_unit_test(test_first_exec), cmocka_unit_test(test_bitmap),
-	    cmocka_unit_test(test_bounded),    cmocka_unit_test(test_golden),
-	    cmocka_unit_test(test_json),       cmocka_unit_test(test_choice),
-	    cmocka_unit_test(test_none),       cmocka_unit_test(test_others),
+	    cmocka_unit_test(test_bounded),    cmocka_unit_test(test_renewed),
+	    cmocka_unit_test(test_late_name),  cmocka_unit_test(test_merged),
+	    cmocka_unit_test(test_golden),     cmocka_unit_test(test_json),
+	    cmocka_unit_test(test_choice),     cmocka_unit_test(test_none),
+	    cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* model/fd_syscalls: the plan and the decoding of every row. */
 #include "event/codec.h"
+#include "event/plan_guard.h"
 #include "fd_syscalls_event.h"
 #include "model/fd_syscalls.h"
 #include "model/fd_syscalls_table.h"
@@ -425,15 +426,22 @@ static void test_asks(void **state)
 	    {F_DUPFD, 0, false}, {F_DUPFD, 9, false},         {F_DUPFD, 10, true},
 	    {F_SETFL, 0, false}, {F_DUPFD_CLOEXEC, 0, false}, {F_DUPFD_CLOEXEC, 10, true},
 	};
+	struct plan plan;
 
 	(void)state;
+	fd_syscalls_plan(&plan, true);
 	for (size_t i = 0; i < sizeof(truth) / sizeof(*truth); i++) {
 		assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, -EBADF, 7, truth[i].command,
 					truth[i].argument, 0),
 				 1);
 		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
 		assert_int_equal(ops[0].asks, truth[i].asks);
+		assert_int_equal(
+		    plan_only_asks(&plan, SYS_fcntl,
+				   (uint64_t[6]){7, truth[i].command, truth[i].argument}),
+		    truth[i].asks);
 	}
+	assert_false(plan_only_asks(&plan, SYS_read, (uint64_t[6]){7, F_GETFD}));
 	assert_int_equal(decode(SYS_read, EVENT_LEAVE, -EBADF, 7, F_GETFD, 0, 0), 1);
 	assert_false(ops[0].asks);
 }

@@ -95,6 +95,7 @@ static void test_refusals(void **state)
 	refused(&run, "--on-bad-reference=halt", NULL, "one of report, stop, signal:SIGNAME");
 	refused(&run, "--on-bad-reference=signal:SIGNONE", NULL, "not 'SIGNONE'");
 	refused(&run, "--on-bad-reference=signal:SIG", NULL, "not 'SIG'");
+	refused(&run, "--on-bad-reference=signal:SIGTRAP", NULL, "SIGINT");
 	refused(&run, "--on-bad-reference=signal:", NULL, "kill -l lists them");
 	refused(&run, "--zzzzzzzzzzzz", NULL, "htrace help run lists them");
 }

@@ -3,7 +3,7 @@
  * it, and ways of closing that only look like it. A scenario is a list of steps; one loop does them
  * all, so that what is done again has the stack that it had before.
  *
- *     workload_stale_close SCENARIO [bug]
+ *     workload_stale_close SCENARIO|all [bug]
  *
  * Its truth: for each stale close the number, and the functions that closed it, that had opened
  * what it closed, and that had opened what the number stood for before.
@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 
 enum { SLOTS = 200, WARM_ROUNDS = 12, NUMBERS = 1024 };
 
@@ -384,17 +385,10 @@ static const struct scenario {
       {FILE_DONE, C}}},
 };
 
-int main(int argc, char **argv)
+static int run(const struct scenario *scenario, bool bug)
 {
-	bool bug = argc > 2 && !strcmp(argv[2], "bug");
-	const struct scenario *scenario = NULL;
 	pthread_t worker;
 
-	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++)
-		if (argc > 1 && !strcmp(argv[1], scenarios[i].name))
-			scenario = &scenarios[i];
-	if (!scenario)
-		return 2;
 	if (dup2(KEEP(epoll_create1(0)), 900) != 900 || pthread_create(&worker, NULL, work, NULL))
 		return 3;
 	for (int round = 0; round < 2 * WARM_ROUNDS; round++) {
@@ -408,4 +402,35 @@ int main(int argc, char **argv)
 	pthread_mutex_unlock(&lock);
 	pthread_join(worker, NULL);
 	return 0;
+}
+
+/* Each in a process of its own, whose number is told. */
+static int run_child(const struct scenario *scenario, bool bug)
+{
+	char line[200];
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		int used = snprintf(line, sizeof(line),
+				    "{\"truth\":\"scenario\",\"pid\":%d,\"name\":\"%s\"}\n",
+				    getpid(), scenario->name);
+
+		truth_write(line, (size_t)used);
+		_exit(run(scenario, bug));
+	}
+	return child < 0 || waitpid(child, &status, 0) != child || status;
+}
+
+int main(int argc, char **argv)
+{
+	bool bug = argc > 2 && !strcmp(argv[2], "bug");
+
+	for (size_t i = 0; argc > 1 && i < sizeof(scenarios) / sizeof(*scenarios); i++) {
+		if (!strcmp(argv[1], scenarios[i].name))
+			return run(&scenarios[i], bug);
+		if (!strcmp(argv[1], "all") && run_child(&scenarios[i], bug))
+			return 4;
+	}
+	return argc > 1 && !strcmp(argv[1], "all") ? 0 : 2;
 }

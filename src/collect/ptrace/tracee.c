@@ -83,6 +83,8 @@ void tracee_resume(struct collector *collector, struct tracee *tracee, int signa
 	enum __ptrace_request request = PTRACE_SYSCALL;
 
 	if ((collector->detaching || let_go) && !filtered) {
+		if (let_go && tracee->process->threads == 1)
+			lifetime_let_go(collector, tracee->process);
 		ptrace(PTRACE_DETACH, tracee->tid, NULL, (void *)(intptr_t)signal);
 		tracee_remove(collector, tracee);
 		return;

@@ -139,6 +139,8 @@ void lifetime_record_fork(struct collector *collector, pid_t pid, pid_t tid, pid
 void lifetime_exec(struct collector *collector, struct tracee *tracee);
 void lifetime_exit_begins(struct collector *collector, struct tracee *tracee);
 void lifetime_ended(struct collector *collector, struct tracee *tracee, int status);
+/* The last thread of a process that is let go is about to be detached. */
+void lifetime_let_go(struct collector *collector, const struct process *process);
 
 /* capture.c: one record of a call, with its data before it. */
 void capture_enter(struct collector *collector, struct tracee *tracee);

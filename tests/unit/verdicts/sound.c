@@ -32,6 +32,18 @@ static void pool_at_start(struct lives *lives)
 	     random_spread(lives));
 }
 
+/* For each worker a pair, of which the other end goes to it. */
+static void pool_of_pairs(struct lives *lives)
+{
+	double now = random_between(lives, 0, 2);
+
+	for (int i = random_count(lives, 2, 16); i--;) {
+		life_add(lives, 1, now, -1);
+		life_add(lives, 1, now, random_between(lives, 0.0001, 0.005));
+		now += random_between(lives, 0.001, 0.02);
+	}
+}
+
 /* A member a request, until there are enough. */
 static void pool_filled_slowly(struct lives *lives)
 {
@@ -143,6 +155,15 @@ static void mixed_server(struct lives *lives)
 	plain(lives, random_scale(lives, 20, 100), random_scale(lives, 0.005, 0.05), EXPONENTIAL);
 	plain(lives, random_scale(lives, 0.5, 4), random_between(lives, 0.5, 2.5),
 	      random_spread(lives));
+}
+
+/* Thousands of requests, and a few clients that stay for long. */
+static void busy_with_idle_clients(struct lives *lives)
+{
+	plain(lives, random_scale(lives, 100, 2000) / (lives->length_s > 100 ? 10 : 1),
+	      random_scale(lives, 0.0005, 0.01), EXPONENTIAL);
+	replaced(lives, 1, random_count(lives, 4, 20), random_between(lives, 1, 4),
+		 random_between(lives, 2, 6), random_spread(lives));
 }
 
 /* One length in a few is ten times the mean. */
@@ -271,6 +292,7 @@ static void build_jobs(struct lives *lives)
 
 const struct scenario sound_scenarios[] = {
     {"pool at start", pool_at_start},
+    {"pool of pairs", pool_of_pairs},
     {"pool filled slowly", pool_filled_slowly},
     {"pool of a late start", pool_of_late_start},
     {"pool with turnover", pool_with_turnover},
@@ -282,6 +304,7 @@ const struct scenario sound_scenarios[] = {
     {"fast transients", fast_transients},
     {"rare transients", rare_transients},
     {"mixed server", mixed_server},
+    {"busy with idle clients", busy_with_idle_clients},
     {"heavy tail", heavy_tail},
     {"bursts", bursts},
     {"log file", log_file},

@@ -10,12 +10,13 @@
 #include "scenes.h"
 
 #include <pthread.h>
-#include <sys/prctl.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
-enum { PLACES_MAX = 128, STACK_BYTES = 256 << 10 };
+enum { PLACES_MAX = 128, STACK_BYTES = 256 << 10, NUMBERS = 4096 };
 
 static struct place *places[PLACES_MAX];
 static uint32_t places_n;
@@ -185,6 +186,8 @@ int main(int argc, char **argv)
 	if (argc > 3)
 		rapid_n = (uint32_t)strtoul(argv[3], NULL, 10);
 	begun_s = clock_s();
+	if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){NUMBERS, NUMBERS}))
+		exit(90);
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 		process_start(groups[i]);

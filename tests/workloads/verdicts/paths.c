@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { COPIES_FROM = 600, SPARES = 6 };
+enum { COPIES_FROM = 3000, SPARES = 6 };
 
 PLACE(copied_event);
 OPENER static int copied_event(void)
