@@ -221,6 +221,7 @@ static void triggered(void *context, const struct process *process, size_t trigg
 {
 	struct notices *notices = context;
 	struct work work = {.notices = notices, .process = process, .trigger = trigger};
+	int result;
 
 	notices->of[trigger].fired++;
 	notices->of[trigger].fired_ns = clock_now_ns();
@@ -229,8 +230,11 @@ static void triggered(void *context, const struct process *process, size_t trigg
 		return;
 	}
 	work.sequence = ++notices->begun;
-	if (!errands_begin(&notices->errands, trigger, write_file, &work))
-		note_failure(notices, trigger, "too many are being written at once");
+	result = errands_begin(&notices->errands, trigger, write_file, &work);
+	if (result)
+		note_failure(notices, trigger,
+			     result == -EBUSY ? "too many are being written at once"
+					      : strerror(-result));
 }
 
 static void say_untold(struct notices *notices)
@@ -274,7 +278,7 @@ static void exhausted(void *context, const struct process *process)
 				   xasprintf("process %d is out of handles, with %" PRIu64
 					     " open: diff says where they were opened",
 					     process->pid, process->exhausted->open));
-	} else if (!errands_begin(&notices->errands, MESSAGE, write_message, &work)) {
+	} else if (errands_begin(&notices->errands, MESSAGE, write_message, &work)) {
 		fprintf(stderr,
 			"htrace: OUT OF HANDLES: process %d, with %" PRIu64 " open; the report "
 			"says where they were opened\n",
