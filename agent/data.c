@@ -9,6 +9,8 @@ enum {
 	CONTROL_ROOM = 8192,
 	MMSGHDR_BYTES = 64,
 	MESSAGES_MAX = 64,
+	POLL_PIECE = 16,
+	POLLNVAL = 0x20,     /* poll(2) */
 	CONTROL_OFFSET = 32, /* of msg_control in struct msghdr; msg_controllen is behind it */
 };
 
@@ -120,14 +122,88 @@ static void copy_vector(const struct call_data *data, uint8_t *to)
 	}
 }
 
+/* ---- descriptors that are waited for ---- */
+
+/* Those of `entries` that are not open go to `to`, as long as there is room: how many they are. */
+static uint32_t take_polled(const struct event_polled *entries, uint64_t count,
+			    struct event_polled *to, uint32_t room)
+{
+	uint32_t found = 0;
+
+	for (uint64_t i = 0; i < count && found < room; i++)
+		if (entries[i].revents & POLLNVAL)
+			to[found++] = entries[i];
+	return found;
+}
+
+static uint32_t copy_polled(const struct call_data *data, struct event_polled *to, uint32_t room)
+{
+	struct event_polled piece[POLL_PIECE];
+	uint32_t found = 0;
+
+	if (data->touched)
+		return take_polled((const struct event_polled *)data->address, data->messages, to,
+				   room);
+	for (uint64_t at = 0; at < data->messages && found < room; at += POLL_PIECE) {
+		uint64_t most = data->messages - at < POLL_PIECE ? data->messages - at : POLL_PIECE;
+		uint64_t got =
+		    safe_copy(piece, data->address + at * sizeof(*piece), most * sizeof(*piece));
+
+		found += take_polled(piece, got / sizeof(*piece), to + found, room - found);
+	}
+	return found;
+}
+
+static void find_polled(struct call_data *data, uint64_t count)
+{
+	struct event_polled found[EVENT_POLLED_MAX];
+
+	data->messages = (uint32_t)count < PLAN_POLLED_MAX ? (uint32_t)count : PLAN_POLLED_MAX;
+	data->bytes = copy_polled(data, found, EVENT_POLLED_MAX) * (uint32_t)sizeof(*found);
+	data->kind = data->bytes ? EVENT_DATA_POLLED : 0;
+}
+
+/* Another thread may have changed them since: what is missing is left as number -1. */
+static void fill_polled(const struct call_data *data, uint8_t *to)
+{
+	memset(to, 0xff, data->bytes);
+	copy_polled(data, (struct event_polled *)to,
+		    data->bytes / (uint32_t)sizeof(struct event_polled));
+}
+
+static void find_sets(struct call_data *data, uint64_t bits)
+{
+	data->kind = EVENT_DATA_SETS;
+	data->bytes = 3 * EVENT_SET_BYTES;
+	if ((uint32_t)bits > 8 * EVENT_SET_BYTES)
+		data->flags = EVENT_DATA_CUT;
+}
+
+static void fill_sets(uint8_t *to, const struct syscall_plan *plan, const struct call_frame *frame)
+{
+	uint64_t bits = (uint32_t)call_argument(frame, plan->data_arg - 1);
+	uint64_t bytes = (bits + 63) / 64 * 8;
+
+	bytes = bytes < EVENT_SET_BYTES ? bytes : EVENT_SET_BYTES;
+	memset(to, 0, 3 * EVENT_SET_BYTES);
+	for (uint8_t i = 0; i < 3; i++) {
+		uint64_t from = call_argument(frame, plan->data_arg + i);
+
+		if (from)
+			safe_copy(to + i * EVENT_SET_BYTES, from, bytes);
+	}
+}
+
 /* ---- all of them ---- */
 
 bool data_find(struct call_data *data, const struct syscall_plan *plan, uint32_t number,
-	       uint64_t address, int64_t result)
+	       const struct call_frame *frame, int64_t result)
 {
 	uint8_t arg = plan->data_arg;
 
-	*data = (struct call_data){.address = address};
+	if (plan->data == PLAN_DATA_POLLED && !result)
+		return false;
+	*data = (struct call_data){.address = call_argument(frame, arg)};
 	switch (plan->data) {
 	case PLAN_DATA_PATH:
 		data->touched = touched_string(number, arg);
@@ -141,6 +217,13 @@ bool data_find(struct call_data *data, const struct syscall_plan *plan, uint32_t
 		data->touched = touched_messages(number, arg);
 		find_control_vector(data, result);
 		return data->kind;
+	case PLAN_DATA_POLLED:
+		data->touched = touched_polled(number, arg);
+		find_polled(data, call_argument(frame, arg + 1));
+		return data->kind;
+	case PLAN_DATA_SETS:
+		find_sets(data, call_argument(frame, arg - 1));
+		return true;
 	}
 	return true;
 }
@@ -151,12 +234,17 @@ uint32_t data_record_bytes(const struct call_data *data)
 }
 
 void data_fill(const struct call_data *data, struct event_data *event,
-	       const struct agent_thread *thread)
+	       const struct agent_thread *thread, const struct syscall_plan *plan,
+	       const struct call_frame *frame)
 {
 	record_header(&event->header, thread, data->flags);
 	event->kind = data->kind;
 	event->size = data->bytes;
-	if (data->messages)
+	if (data->kind == EVENT_DATA_POLLED)
+		fill_polled(data, event->bytes);
+	else if (data->kind == EVENT_DATA_SETS)
+		fill_sets(event->bytes, plan, frame);
+	else if (data->messages)
 		copy_vector(data, event->bytes);
 	else if (data->touched && data->kind == EVENT_DATA_PATH)
 		memcpy(event->bytes, (const void *)data->address, data->bytes);

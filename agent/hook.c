@@ -6,8 +6,9 @@
 
 #include "event/plan_guard.h"
 #include "event/site_search.h"
+#include "raise.h"
 
-enum { EBADF_RESULT = -9, ERRORS_MAX = 4095 };
+enum { EBADF_RESULT = -9, ENFILE_RESULT = -23, EMFILE_RESULT = -24 };
 
 /* enum plan_when of this call. */
 static uint8_t wanted(const struct call_frame *frame, uint32_t number)
@@ -25,6 +26,8 @@ static uint8_t when_of(uint8_t when, int64_t result)
 		return when & PLAN_LEAVE_OK;
 	if (result == EBADF_RESULT)
 		return when & (PLAN_LEAVE_EBADF | PLAN_LEAVE_FAILED);
+	if (result == EMFILE_RESULT || result == ENFILE_RESULT)
+		return when & (PLAN_LEAVE_FULL | PLAN_LEAVE_FAILED);
 	return when & PLAN_LEAVE_FAILED;
 }
 
@@ -40,23 +43,28 @@ void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, u
 		return;
 	thread = thread_current();
 	if (thread)
-		record_call(thread, frame, number, site_ip, sp, EVENT_ENTER, true);
+		record_call(thread, frame, number, site_ip, sp, EVENT_ENTER, true, 0);
 }
 
-void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp)
+struct raise *agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp)
 {
 	struct agent_thread *thread;
+	bool raises;
 	uint8_t when;
 
 	if (!agent.on)
-		return;
+		return NULL;
 	if (site_is_lifetime_after(number))
 		lifetime_after(frame, number, sp);
 	when = when_of(wanted(frame, number), (int64_t)frame->ax);
-	if (!when)
-		return;
-	thread = thread_current();
-	if (thread)
-		record_call(thread, frame, number, site_ip, sp, EVENT_LEAVE,
-			    !(when & PLAN_LEAVE_FAILED));
+	thread = when ? thread_current() : NULL;
+	if (!thread)
+		return NULL;
+	raises = raise_wanted(frame, number);
+	record_call(thread, frame, number, site_ip, sp, EVENT_LEAVE, !(when & PLAN_LEAVE_FAILED),
+		    raises ? EVENT_SYSCALL_SIGNALLED : 0);
+	if (!raises)
+		return NULL;
+	ring_wake_collector();
+	return raise_prepare(frame, site_ip, sp);
 }

@@ -9,11 +9,14 @@
 #include "known.h"
 #include "touched.h"
 
+#include <linux/errno.h>
+#include <linux/resource.h>
 #include <linux/sched.h>
 
 enum {
 	UNKNOWN_STACK_BYTES = 32 * 1024, /* of a stack whose end is not known */
-	RING_SHARE = 4,                  /* a copy takes no more than so many parts of the ring */
+	LIMIT_PAUSE_NS = 1000 * 1000 * 1000,
+	RING_SHARE = 4, /* a copy takes no more than so many parts of the ring */
 };
 
 /* What a record is made of, before there is room for it. */
@@ -22,6 +25,7 @@ struct call {
 	const struct call_frame *frame;
 	uint64_t site_ip, sp;
 	uint32_t number;
+	uint16_t flags; /* enum event_syscall_flags */
 	enum event_phase phase;
 	struct syscall_plan plan;
 	struct call_data data;
@@ -45,24 +49,6 @@ void *record_begin(struct agent_thread *thread, uint32_t bytes, uint16_t flags)
 	return header;
 }
 
-static uint64_t argument(const struct call_frame *frame, uint8_t index)
-{
-	switch (index) {
-	case 0:
-		return frame->di;
-	case 1:
-		return frame->si;
-	case 2:
-		return frame->dx;
-	case 3:
-		return frame->r10;
-	case 4:
-		return frame->r8;
-	default:
-		return frame->r9;
-	}
-}
-
 /* ---- what the call wrote ---- */
 
 /* struct clone_args begins with flags, pidfd. */
@@ -80,7 +66,7 @@ static void fill_clone3(struct event_syscall *event, uint64_t address)
 
 static void fill_out(struct event_syscall *event, const struct call *call)
 {
-	uint64_t address = argument(call->frame, call->plan.out_arg) + call->plan.out_offset;
+	uint64_t address = call_argument(call->frame, call->plan.out_arg) + call->plan.out_offset;
 	int32_t numbers[2] = {-1, -1};
 
 	switch (call->plan.out) {
@@ -107,12 +93,30 @@ static void fill_out(struct event_syscall *event, const struct call *call)
 
 /* ---- parts of the record ---- */
 
+/*
+ * The soft RLIMIT_NOFILE, for a program may end of it before anybody can look; 0: not told. A
+ * program that fails at full speed is not asked again and again.
+ */
+static uint64_t handle_limit(uint64_t now_ns)
+{
+	static uint64_t asked_ns;
+	uint64_t before_ns = __atomic_load_n(&asked_ns, __ATOMIC_RELAXED);
+	struct rlimit64 limit;
+
+	if (before_ns && now_ns - before_ns < LIMIT_PAUSE_NS)
+		return 0;
+	__atomic_store_n(&asked_ns, now_ns, __ATOMIC_RELAXED);
+	if (system_call6(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, (uint64_t)&limit, 0, 0))
+		return 0;
+	return limit.rlim_cur;
+}
+
 /* All that a short record has. */
 static void fill_call(struct event_syscall *event, const struct call *call, uint32_t known)
 {
 	const struct call_frame *frame = call->frame;
 
-	record_header(&event->header, call->thread, 0);
+	record_header(&event->header, call->thread, call->flags);
 	event->number = call->number;
 	event->phase = (uint16_t)call->phase;
 	event->stacks_n = 0;
@@ -129,6 +133,8 @@ static void fill_call(struct event_syscall *event, const struct call *call, uint
 	event->reserved = 0;
 	if (event->result >= 0 && call->phase == EVENT_LEAVE && call->plan.out)
 		fill_out(event, call);
+	if (call->phase == EVENT_LEAVE && (event->result == -EMFILE || event->result == -ENFILE))
+		event->out[0] = handle_limit(event->header.time_ns);
 }
 
 static void fill_registers(struct event_syscall *event, const struct call *call)
@@ -159,7 +165,8 @@ static void complete(const struct call *call, uint8_t *piece, uint32_t bytes, ui
 	if (left)
 		ring_cancel(piece + data_bytes + bytes, left);
 	if (data_bytes)
-		data_fill(&call->data, (struct event_data *)piece, call->thread);
+		data_fill(&call->data, (struct event_data *)piece, call->thread, &call->plan,
+			  call->frame);
 	if (data_bytes)
 		ring_commit(piece + data_bytes, EVENT_SYSCALL, bytes);
 	ring_commit_call(call->thread, piece, data_bytes ? EVENT_DATA : EVENT_SYSCALL,
@@ -322,7 +329,8 @@ static void record_with_stack(const struct call *call)
 }
 
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
-		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack)
+		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack,
+		 uint16_t flags)
 {
 	int64_t result = (int64_t)frame->ax;
 	struct call call = {
@@ -331,13 +339,15 @@ void record_call(struct agent_thread *thread, const struct call_frame *frame, ui
 	    .site_ip = site_ip,
 	    .sp = sp,
 	    .number = number,
+	    .flags = flags,
 	    .phase = phase,
 	    .plan = agent.arena->plan.calls[number < PLAN_SYSCALLS_MAX ? number : 0],
 	};
 	uint8_t *piece;
 
-	if (phase == EVENT_LEAVE && result >= 0 && call.plan.data &&
-	    !data_find(&call.data, &call.plan, number, argument(frame, call.plan.data_arg), result))
+	if (phase == EVENT_LEAVE && call.plan.data &&
+	    (result >= 0 || call.plan.data == PLAN_DATA_SETS) &&
+	    !data_find(&call.data, &call.plan, number, frame, result))
 		return;
 	if (with_stack) {
 		record_with_stack(&call);

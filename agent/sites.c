@@ -77,7 +77,7 @@ static bool wants_after(uint32_t number, uint8_t *filter)
 	bool maps = number == __NR_mmap || number == __NR_mprotect;
 
 	*filter = 0;
-	if (when & PLAN_LEAVE_OK || (lifetime && !maps))
+	if (when & (PLAN_LEAVE_OK | PLAN_LEAVE_FULL) || (lifetime && !maps))
 		return true;
 	if (maps)
 		*filter |= STUB_IF_EXECUTABLE;

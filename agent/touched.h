@@ -43,4 +43,10 @@ static inline bool touched_messages(uint32_t number, uint8_t arg)
 	return number == __NR_recvmmsg && arg == 1;
 }
 
+/* args[0] is as many struct pollfd as args[1] says: read, and revents written. */
+static inline bool touched_polled(uint32_t number, uint8_t arg)
+{
+	return (number == __NR_poll || number == __NR_ppoll) && arg == 0;
+}
+
 #endif

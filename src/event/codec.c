@@ -23,7 +23,7 @@ static bool check_syscall(const struct event_syscall *event, size_t size)
 static bool check_data(const struct event_data *event, size_t size)
 {
 	return event->size <= EVENT_DATA_BYTES_MAX && event->size <= size - sizeof(*event) &&
-	       event->kind >= EVENT_DATA_PATH && event->kind <= EVENT_DATA_FDS;
+	       event->kind >= EVENT_DATA_PATH && event->kind <= EVENT_DATA_SETS;
 }
 
 static bool check_map(const struct event_map *event, size_t size)

@@ -11,6 +11,8 @@
 enum {
 	PLAN_SYSCALLS_MAX = 512, /* x86-64 numbers end at 470 or so */
 	PLAN_GUARD_VALUES_MAX = 64,
+	PLAN_POLLED_MAX = 4096,
+	PLAN_QUESTIONS_MAX = 8,
 	PLAN_NO_ARG = 0xff,
 };
 
@@ -23,6 +25,8 @@ enum plan_when {
 				  on entry that the number is open, and stays so until the call
 				  looks at it, may leave the record out */
 	PLAN_LEAVE_EBADF = 8,  /* on return with -EBADF, with a stack: a bad reference */
+	PLAN_LEAVE_FULL = 16,  /* on return with -EMFILE or -ENFILE, with a stack: no number, or no
+				  file, was left to give out */
 };
 
 /* What is read from the target's memory on return into event_syscall.out. */
@@ -41,6 +45,11 @@ enum plan_data {
 	PLAN_DATA_CONTROL = 2,        /* ... to a struct msghdr; without control bytes on return
 					 no record is made */
 	PLAN_DATA_CONTROL_VECTOR = 3, /* ... to struct mmsghdr[result], likewise */
+	PLAN_DATA_POLLED = 4, /* ... to struct pollfd[args[data_arg + 1]], of which the first
+				 PLAN_POLLED_MAX are looked at: those with POLLNVAL; without one on
+				 return no record is made */
+	PLAN_DATA_SETS = 5,   /* args[data_arg] and the next two point to sets of
+				 args[data_arg - 1] bits, or are 0: read on return with -EBADF */
 };
 
 /* A record is made only for a call whose argument passes the guard. */
@@ -71,11 +80,21 @@ struct plan_guard_value {
 	uint32_t value;
 };
 
+/* A call with (u32)args[1] == value and args[2] >= least does nothing but ask whether its number is
+ * open: EBADF is the answer "no", and no bad reference. */
+struct plan_question {
+	uint32_t number; /* system call */
+	uint32_t value;
+	uint32_t least;
+};
+
 /* The whole plan, indexed by system call number. */
 struct plan {
 	struct syscall_plan calls[PLAN_SYSCALLS_MAX];
 	struct plan_guard_value guard_values[PLAN_GUARD_VALUES_MAX];
 	uint32_t guard_values_n;
+	uint32_t questions_n;
+	struct plan_question questions[PLAN_QUESTIONS_MAX];
 };
 
 _Static_assert(sizeof(struct syscall_plan) == 16, "shared with BPF");

@@ -7,7 +7,9 @@ static bool bad_reference_equal(const struct bad_reference *a, const struct bad_
 {
 	return a->number == b->number && a->call == b->call && a->kind == b->kind &&
 	       a->asks == b->asks && a->now.stack_id == b->now.stack_id &&
-	       a->closed.stack_id == b->closed.stack_id && a->opened.stack_id == b->opened.stack_id;
+	       a->closed.stack_id == b->closed.stack_id &&
+	       a->opened.stack_id == b->opened.stack_id &&
+	       a->earlier.stack_id == b->earlier.stack_id;
 }
 
 static uint64_t bad_reference_hash(const struct bad_reference *bad)

@@ -66,9 +66,14 @@ void close_begin(struct model *model, const struct actor *actor, struct process_
 	handle->touched_ns = actor->time_ns;
 	handle->doubt = 0;
 	if (handle->open) {
+		uint32_t place = handle->place;
+		bool stale = stale_close_look(model, table, handle, &close->moment, actor->call);
+
 		close->found = FOUND_OPEN;
 		handle_shut(model, table, handle, &close->moment, CLOSED_BY_CALL,
 			    trace_call(actor->call));
+		if (stale)
+			stale_close_mark(table, place, close->moment.stack_id);
 		return;
 	}
 	if (model_handle_past(handle)->closed.time_ns)
@@ -176,6 +181,7 @@ void close_failed(struct model *model, const struct actor *actor, struct process
 	bad.closed = close->closed;
 	bad.opened = close->opened;
 	bad.call = call == UINT32_MAX ? 3 : call;
+	stale_close_notice(model, record, table, &bad);
 	bad_reference_add(model, record, &bad);
 }
 

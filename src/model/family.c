@@ -130,6 +130,7 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 	closing.table = record->table;
 	handle_table_each(record->table, 0, INT32_MAX, false, exec_one, &closing);
 	fds_correct(model, record->table, fds, actor, NULL, ORIGIN_INHERITED);
+	crossings_add(model, record, actor->time_ns);
 }
 
 void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags, int32_t status,

@@ -9,7 +9,6 @@
 #include "model/opening_type.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
@@ -21,7 +20,6 @@ enum {
 	SOCKET_LEVEL = 1,
 	SECCOMP_SET_MODE_FILTER_OP = 1,
 	AT_FDCWD_NUMBER = -100,
-	SHELL_SAVES_ABOVE = 10,
 };
 
 /* Operations under construction; a full list ends with HANDLE_RECONCILE. */
@@ -56,16 +54,43 @@ const char *fd_syscalls_name(uint32_t number)
 	return row ? row->name : NULL;
 }
 
+const char *fd_syscalls_other_limit(uint32_t number, int32_t error)
+{
+	const struct fd_syscall *row = row_of(number);
+
+	if (!row)
+		return NULL;
+	return error == -EMFILE ? row->emfile : error == -ENFILE ? row->enfile : NULL;
+}
+
 static uint8_t plan_when_of(const struct fd_syscall *row)
 {
 	switch (row->does) {
 	case FD_NOTHING:
+	case FD_POLL:
+	case FD_SELECT:
 		return 0;
 	case FD_CLOSE:
 	case FD_CLOSE_RANGE:
 		return PLAN_ENTER | PLAN_LEAVE_FAILED;
-	default:
+	case FD_UNSHARE:
 		return PLAN_LEAVE_OK;
+	default:
+		return PLAN_LEAVE_OK | PLAN_LEAVE_FULL;
+	}
+}
+
+static uint8_t plan_when_bad(const struct fd_syscall *row)
+{
+	switch (row->does) {
+	case FD_POLL:
+		return PLAN_LEAVE_OK;
+	case FD_SELECT:
+		return PLAN_LEAVE_EBADF;
+	case FD_CLOSE: /* its ENTER has the stack already, and its failure is recorded anyway */
+		return 0;
+	default:
+		return row->fd_arg != PLAN_NO_ARG ? PLAN_LEAVE_EBADF : 0;
 	}
 }
 
@@ -90,18 +115,18 @@ void fd_syscalls_plan(struct plan *out, bool bad_references)
 		    .guard_arg = row->guard_arg,
 		    .guard_value = row->guard_value,
 		};
-		/* The ENTER of a close has the stack already, and its failure is recorded anyway.
-		 */
-		if (bad_references && row->fd_arg != PLAN_NO_ARG && row->does != FD_CLOSE)
-			out->calls[row->number].when |= PLAN_LEAVE_EBADF;
+		if (bad_references)
+			out->calls[row->number].when |= plan_when_bad(row);
 	}
 	for (size_t i = 0; i < fd_requests_table_n; i++) {
 		const struct fd_request *request = &fd_requests_table[i];
 
-		if (request->does != REQUEST_ELSEWHERE)
+		if (request->does != REQUEST_ELSEWHERE && request->does != REQUEST_TAKES)
 			out->guard_values[out->guard_values_n++] =
 			    (struct plan_guard_value){request->number, request->value};
 	}
+	for (size_t i = 0; i < fd_questions_table_n; i++)
+		out->questions[out->questions_n++] = fd_questions_table[i];
 }
 
 static void op_add(struct op_list *list, struct handle_op op)
@@ -327,35 +352,109 @@ static void decode_close(struct op_list *list)
 				 .error = event->result < -4095 ? -EIO : (int32_t)event->result});
 }
 
-/*
- * fcntl(fd, F_GETFD) is how programs ask whether a number is open: EBADF is the answer "no". Shells
- * ask by saving what a redirection may cover: fcntl(fd, F_DUPFD, 10).
- */
 static bool only_asks(const struct op_list *list)
 {
 	const struct event_syscall *event = list->event;
-	uint32_t command = (uint32_t)event->args[1];
 
-	if (list->row->does != FD_FCNTL)
-		return false;
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
-		return event->args[2] >= SHELL_SAVES_ABOVE;
-	return command == F_GETFD || command == F_GETFL;
+	for (size_t i = 0; i < fd_questions_table_n; i++)
+		if (fd_questions_table[i].number == event->number &&
+		    fd_questions_table[i].value == (uint32_t)event->args[1] &&
+		    event->args[2] >= fd_questions_table[i].least)
+			return true;
+	return false;
 }
 
-static void decode_bad_reference(struct op_list *list)
+static void op_bad(struct op_list *list, int32_t number, bool asks)
 {
-	const uint8_t args[] = {list->row->fd_arg, list->row->fd_arg2};
+	op_add(list,
+	       (struct handle_op){
+		   .kind = HANDLE_BAD_REFERENCE, .number = number, .asks = asks, .error = -EBADF});
+}
 
+/* The second argument that is a descriptor; NO_ARG: this call has none. */
+static uint8_t second_of(const struct op_list *list)
+{
+	const struct event_syscall *event = list->event;
+	const struct fd_syscall *row = list->row;
+	uint64_t value = event->args[row->fd2_guard_arg];
+
+	if (row->fd2_values && (value >= 32 || !(row->fd2_values >> value & 1)))
+		return PLAN_NO_ARG;
+	if (row->does != FD_IOCTL)
+		return row->fd_arg2;
+	for (size_t i = 0; i < fd_requests_table_n; i++)
+		if (fd_requests_table[i].number == row->number &&
+		    fd_requests_table[i].does == REQUEST_TAKES &&
+		    fd_requests_table[i].value == (uint32_t)event->args[1])
+			return 2;
+	return PLAN_NO_ARG;
+}
+
+/* Any of them; which one is not open, the table says. */
+static void decode_sets(struct op_list *list, const struct event_data *data)
+{
+	uint64_t count = (uint32_t)list->event->args[0];
+
+	if (!data || data->kind != EVENT_DATA_SETS || data->size < 3 * EVENT_SET_BYTES)
+		return;
+	for (uint32_t number = 0; number < count && number < 8 * EVENT_SET_BYTES; number++) {
+		uint8_t bits = 0;
+
+		for (size_t set = 0; set < 3; set++)
+			bits |= data->bytes[set * EVENT_SET_BYTES + number / 8];
+		if (bits >> number % 8 & 1)
+			op_bad(list, (int32_t)number, false);
+	}
+}
+
+/*
+ * poll(2) of no events that does not wait is another way to ask: Rust's start-up does it with 0, 1
+ * and 2.
+ */
+static void decode_polled(struct op_list *list, const struct event_data *data)
+{
+	bool waits = strcmp(list->row->name, "poll") != 0 || (int32_t)list->event->args[2] != 0;
+
+	if (!data || data->kind != EVENT_DATA_POLLED)
+		return;
+	for (size_t i = 0; i + sizeof(struct event_polled) <= data->size;
+	     i += sizeof(struct event_polled)) {
+		struct event_polled polled;
+
+		memcpy(&polled, data->bytes + i, sizeof(polled));
+		if (polled.number >= 0)
+			op_bad(list, polled.number, !waits && !polled.events);
+	}
+}
+
+static void decode_bad_reference(struct op_list *list, const struct event_data *data)
+{
+	const uint8_t args[] = {list->row->fd_arg, second_of(list)};
+
+	if (list->row->does == FD_SELECT) {
+		decode_sets(list, data);
+		return;
+	}
 	for (size_t i = 0; i < 2; i++) {
 		int32_t number = args[i] < 6 ? (int32_t)list->event->args[args[i]] : 0;
 
 		if (args[i] < 6 && number != AT_FDCWD_NUMBER)
-			op_add(list, (struct handle_op){.kind = HANDLE_BAD_REFERENCE,
-							.number = number,
-							.asks = only_asks(list),
-							.error = -EBADF});
+			op_bad(list, number, only_asks(list));
 	}
+}
+
+/* Only of calls that would have made a handle: another ioctl has its own reasons. */
+static void decode_exhausted(struct op_list *list)
+{
+	const struct event_syscall *event = list->event;
+	const struct fd_syscall *row = list->row;
+
+	if (plan_when_of(row) & PLAN_LEAVE_FULL &&
+	    (row->guard == PLAN_GUARD_MASK ? event->args[row->guard_arg] & row->guard_value
+					   : opens_new(event, row)))
+		op_add(list, (struct handle_op){.kind = HANDLE_EXHAUSTED,
+						.number = -1,
+						.error = (int32_t)event->result});
 }
 
 static void decode_success(struct op_list *list, const struct event_data *data)
@@ -395,6 +494,9 @@ static void decode_success(struct op_list *list, const struct event_data *data)
 		if (event->args[0] & list->row->guard_value)
 			op_add(list, (struct handle_op){.kind = HANDLE_UNSHARE});
 		break;
+	case FD_POLL:
+		decode_polled(list, data);
+		break;
 	case FD_FCNTL:
 	case FD_IOCTL:
 		decode_request(list, (uint32_t)event->args[1]);
@@ -418,7 +520,9 @@ size_t fd_syscalls_decode(const struct event_syscall *event, const struct event_
 	else if (event->phase != EVENT_LEAVE)
 		return 0;
 	else if (event->result == -EBADF)
-		decode_bad_reference(&list);
+		decode_bad_reference(&list, data);
+	else if (event->result == -EMFILE || event->result == -ENFILE)
+		decode_exhausted(&list);
 	else if (event->result >= 0)
 		decode_success(&list, data);
 	return list.count;

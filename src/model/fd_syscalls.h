@@ -25,6 +25,8 @@ enum handle_op_kind {
 	HANDLE_UNSHARE = 8,      /* the thread's table becomes its own copy */
 	HANDLE_BAD_REFERENCE = 9, /* the call said EBADF about `number` */
 	HANDLE_RECONCILE = 10,    /* what happened cannot be told: compare with the truth */
+	HANDLE_EXHAUSTED = 11,    /* the call failed with `error` (-EMFILE, -ENFILE): there was no
+				     room for another handle */
 };
 
 struct handle_op {
@@ -32,7 +34,7 @@ struct handle_op {
 	int32_t number;
 	int32_t last;   /* of a range, inclusive */
 	int32_t source; /* HANDLE_DUPLICATE */
-	int32_t error;  /* HANDLE_CLOSE_FAILED: negative errno */
+	int32_t error;  /* HANDLE_CLOSE_FAILED, _EXHAUSTED: negative errno */
 	bool cloexec;
 	bool asks;        /* HANDLE_BAD_REFERENCE: the call does nothing but ask about `number` */
 	bool alike;       /* HANDLE_OPEN: of the same kind of `type` as `source`, if that is one */
@@ -57,6 +59,12 @@ size_t fd_syscalls_decode(const struct event_syscall *event, const struct event_
 /* The name that /proc/PID/fd shows for every handle of `type`, where it is one and the same
  * ("anon_inode:[eventfd]"); else NULL. Static. */
 const char *fd_syscalls_fixed_name(const char *type);
+
+/*
+ * Which other limit than that of handles `error` (-EMFILE, -ENFILE) of the call `number` can mean
+ * ("fs.inotify.max_user_instances"), or NULL: none is known. Static.
+ */
+const char *fd_syscalls_other_limit(uint32_t number, int32_t error);
 
 /* The call's name ("openat"), or NULL; static. */
 const char *fd_syscalls_name(uint32_t number);

@@ -24,6 +24,8 @@ enum {
 	{                                                                                          \
 		.number = number_, .name = name_, .fd_arg = fd_, .fd_arg2 = fd2_                   \
 	}
+/* The second one is a descriptor only where args[ARG] is one of VALUES, a set of bits. */
+#define SECOND(arg, values) .fd2_guard_arg = arg, .fd2_values = values
 /* A call that does something; FLAG(2, bit): close-on-exec is that bit of args[2]. */
 #define CALL(number_, name_, does_, type_, fd_, ...)                                               \
 	{                                                                                          \
@@ -34,10 +36,18 @@ enum {
 #define NEVER          .cloexec = CLOEXEC_NEVER
 #define ALWAYS         .cloexec = CLOEXEC_ALWAYS
 #define FLAG(arg, bit) .cloexec = CLOEXEC_ARG, .cloexec_arg = arg, .cloexec_mask = bit
+/* Failing for want of a handle can mean another limit: mq_open(3), inotify_init(2), pipe(7). */
+#define QUEUES         .emfile = "RLIMIT_MSGQUEUE"
+#define INOTIFIES      .emfile = "fs.inotify.max_user_instances"
+#define FANOTIFIES     .emfile = "fs.fanotify.max_user_groups"
+#define PIPE_PAGES     .enfile = "fs.pipe-user-pages-hard"
 #define PATH(arg)      .data = PLAN_DATA_PATH, .data_arg = arg
 #define OUT(kind, arg) .out = PLAN_OUT_##kind, .out_arg = arg
 #define ONLY(kind, arg, value)                                                                     \
 	.guard = PLAN_GUARD_##kind, .guard_arg = arg, .guard_value = (uint32_t)(value)
+/* poll() of no descriptors is a way to sleep. */
+#define POLLED .data = PLAN_DATA_POLLED, .data_arg = 0, ONLY(MASK, 1, UINT32_MAX)
+#define SETS   .data = PLAN_DATA_SETS, .data_arg = 1
 
 const struct fd_syscall fd_syscalls_table[] = {
     /* Files and trees. openat2's flags are the first word of its struct open_how. */
@@ -52,7 +62,7 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(430, "fsopen", FD_OPEN, "fscontext", NO, FLAG(1, 1), PATH(0)),
     CALL(432, "fsmount", FD_OPEN, "file", 0, FLAG(1, 1)),
     CALL(433, "fspick", FD_OPEN, "fscontext", 0, FLAG(2, 1), PATH(1)),
-    CALL(240, "mq_open", FD_OPEN, "mqueue", NO, ALWAYS, PATH(0)),
+    CALL(240, "mq_open", FD_OPEN, "mqueue", NO, ALWAYS, PATH(0), QUEUES),
     CALL(319, "memfd_create", FD_OPEN, "memfd", NO, FLAG(1, 1), PATH(0)),
     CALL(447, "memfd_secret", FD_OPEN, "memfd", NO, FLAG(0, O_CLOEXEC_BIT)),
 
@@ -61,8 +71,9 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(43, "accept", FD_OPEN, "socket", 0, NEVER, ALIKE),
     CALL(288, "accept4", FD_OPEN, "socket", 0, FLAG(3, O_CLOEXEC_BIT), ALIKE),
     CALL(53, "socketpair", FD_OPEN_PAIR, "socket", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 3)),
-    CALL(22, "pipe", FD_OPEN_PAIR, "pipe", NO, NEVER, OUT(INT_PAIR, 0)),
-    CALL(293, "pipe2", FD_OPEN_PAIR, "pipe", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 0)),
+    CALL(22, "pipe", FD_OPEN_PAIR, "pipe", NO, NEVER, OUT(INT_PAIR, 0), PIPE_PAGES),
+    CALL(293, "pipe2", FD_OPEN_PAIR, "pipe", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 0),
+	 PIPE_PAGES),
     CALL(47, "recvmsg", FD_RECEIVE, NULL, 0, FLAG(2, MSG_CMSG_CLOEXEC_BIT),
 	 .data = PLAN_DATA_CONTROL, .data_arg = 1),
     CALL(299, "recvmmsg", FD_RECEIVE, NULL, 0, FLAG(3, MSG_CMSG_CLOEXEC_BIT),
@@ -79,11 +90,19 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(282, "signalfd", FD_OPEN_IF_NEW, "signalfd", 0, NEVER, ONLY(EQUAL, 0, -1)),
     CALL(289, "signalfd4", FD_OPEN_IF_NEW, "signalfd", 0, FLAG(3, O_CLOEXEC_BIT),
 	 ONLY(EQUAL, 0, -1)),
-    CALL(253, "inotify_init", FD_OPEN, "inotify", NO, NEVER),
-    CALL(294, "inotify_init1", FD_OPEN, "inotify", NO, FLAG(0, O_CLOEXEC_BIT)),
-    CALL(300, "fanotify_init", FD_OPEN, "fanotify", NO, FLAG(0, 1)),
+    CALL(253, "inotify_init", FD_OPEN, "inotify", NO, NEVER, INOTIFIES),
+    CALL(294, "inotify_init1", FD_OPEN, "inotify", NO, FLAG(0, O_CLOEXEC_BIT), INOTIFIES),
+    CALL(300, "fanotify_init", FD_OPEN, "fanotify", NO, FLAG(0, 1), FANOTIFIES),
     CALL(323, "userfaultfd", FD_OPEN, "userfaultfd", NO, FLAG(0, O_CLOEXEC_BIT)),
-    CALL(298, "perf_event_open", FD_OPEN, "perf", 3, FLAG(4, 8)),
+    /* Its pid is a cgroup's descriptor with PERF_FLAG_PID_CGROUP. */
+    {.number = 298,
+     .name = "perf_event_open",
+     .does = FD_OPEN,
+     .type = "perf",
+     .fd_arg = 3,
+     .fd_arg2 = 1,
+     SECOND(4, 0xf0f0),
+     FLAG(4, 8)},
     CALL(321, "bpf", FD_OPEN_IF_NEW, "bpf", NO, ALWAYS, ONLY(SET, 0, 0)),
     CALL(425, "io_uring_setup", FD_OPEN, "io_uring", NO, ALWAYS),
     CALL(444, "landlock_create_ruleset", FD_OPEN_IF_NEW, "landlock", NO, ALWAYS,
@@ -106,6 +125,12 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(272, "unshare", FD_UNSHARE, NULL, NO, NEVER, ONLY(MASK, 0, CLONE_FILES_BIT)),
     CALL(72, "fcntl", FD_FCNTL, NULL, 0, ONLY(SET, 1, 0)),
     CALL(16, "ioctl", FD_IOCTL, NULL, 0, OUT(INT_PAIR, 2), .out_offset = 4, ONLY(SET, 1, 0)),
+
+    /* Calls that wait for many descriptors: the ones that are not open are in memory. */
+    CALL(7, "poll", FD_POLL, NULL, NO, POLLED),
+    CALL(271, "ppoll", FD_POLL, NULL, NO, POLLED),
+    CALL(23, "select", FD_SELECT, NULL, NO, SETS),
+    CALL(270, "pselect6", FD_SELECT, NULL, NO, SETS),
 
     /* Calls that only take descriptors. */
     TAKES(0, "read", 0),
@@ -150,6 +175,7 @@ const struct fd_syscall fd_syscalls_table[] = {
     TAKES(243, "mq_timedreceive", 0),
     TAKES(244, "mq_notify", 0),
     TAKES(245, "mq_getsetattr", 0),
+    TAKES(247, "waitid", 1), /* EBADF of it is about a pidfd */
     TAKES(254, "inotify_add_watch", 0),
     TAKES(255, "inotify_rm_watch", 0),
     TAKES(258, "mkdirat", 0),
@@ -192,7 +218,8 @@ const struct fd_syscall fd_syscalls_table[] = {
     TAKES(426, "io_uring_enter", 0),
     TAKES(427, "io_uring_register", 0),
     TAKES2(429, "move_mount", 0, 2),
-    TAKES(431, "fsconfig", 0),
+    /* `aux` is one with FSCONFIG_SET_PATH, _SET_PATH_EMPTY and _SET_FD. */
+    {.number = 431, .name = "fsconfig", .fd_arg = 0, .fd_arg2 = 4, SECOND(1, 0x38)},
     TAKES(439, "faccessat2", 0),
     TAKES(440, "process_madvise", 0),
     TAKES(441, "epoll_pwait2", 0),
@@ -258,6 +285,11 @@ const struct fd_request fd_requests_table[] = {
     IOCTL(0xc00c642d, REQUEST_OPEN_OUT, "dmabuf", .out_index = 1, .cloexec = CLOEXEC_OUT,
 	  .cloexec_arg = 0, .cloexec_mask = O_CLOEXEC_BIT),
     IOCTL(0x40182103, REQUEST_ELSEWHERE, NULL), /* SECCOMP_IOCTL_NOTIF_ADDFD */
+    IOCTL(0x40049409, REQUEST_TAKES, NULL),     /* FICLONE */
+    IOCTL(0x4c00, REQUEST_TAKES, NULL),         /* LOOP_SET_FD */
+    IOCTL(0x4c06, REQUEST_TAKES, NULL),         /* LOOP_CHANGE_FD */
+    IOCTL(0x2405, REQUEST_TAKES, NULL),         /* PERF_EVENT_IOC_SET_OUTPUT */
+    IOCTL(0x40042408, REQUEST_TAKES, NULL),     /* PERF_EVENT_IOC_SET_BPF */
 
     BPF(0),  /* BPF_MAP_CREATE */
     BPF(5),  /* BPF_PROG_LOAD */
@@ -275,3 +307,13 @@ const struct fd_request fd_requests_table[] = {
 };
 
 const size_t fd_requests_table_n = sizeof(fd_requests_table) / sizeof(*fd_requests_table);
+
+/* Shells ask by saving what a redirection may cover, which is below 10. */
+const struct plan_question fd_questions_table[] = {
+    {72, 1, 0},     /* fcntl F_GETFD */
+    {72, 3, 0},     /* F_GETFL */
+    {72, 0, 10},    /* F_DUPFD */
+    {72, 1030, 10}, /* F_DUPFD_CLOEXEC */
+};
+
+const size_t fd_questions_table_n = sizeof(fd_questions_table) / sizeof(*fd_questions_table);

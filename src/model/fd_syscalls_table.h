@@ -25,6 +25,8 @@ enum fd_effect {
 	FD_UNSHARE = 12,
 	FD_FCNTL = 13,
 	FD_IOCTL = 14,
+	FD_POLL = 15,   /* the data says which numbers are not open */
+	FD_SELECT = 16, /* with -EBADF: some number of its sets is not open */
 };
 
 /* Where close-on-exec of a new descriptor comes from. */
@@ -40,11 +42,14 @@ struct fd_syscall {
 	uint8_t does;   /* enum fd_effect */
 	uint8_t fd_arg; /* descriptors that it takes, or PLAN_NO_ARG */
 	uint8_t fd_arg2;
-	uint8_t cloexec; /* enum fd_cloexec */
+	uint8_t fd2_guard_arg; /* fd_arg2 is a descriptor only where bit args[fd2_guard_arg] of */
+	uint32_t fd2_values;   /* this is set; 0: always */
+	uint8_t cloexec;       /* enum fd_cloexec */
 	uint8_t cloexec_arg;
 	uint32_t cloexec_mask;
 	const char *name;
-	const char *type; /* of what it opens; NULL: not known */
+	const char *type;            /* of what it opens; NULL: not known */
+	const char *emfile, *enfile; /* what else these can mean; NULL: nothing */
 	uint8_t out, out_arg;
 	uint8_t data, data_arg;
 	uint8_t guard, guard_arg;
@@ -62,6 +67,7 @@ enum fd_request_effect {
 	REQUEST_SET_CLOEXEC = 5,
 	REQUEST_CLEAR_CLOEXEC = 6,
 	REQUEST_ELSEWHERE = 7, /* opens one in another process: reconciliation finds it */
+	REQUEST_TAKES = 8,     /* args[2] is a descriptor, too */
 };
 
 struct fd_request {
@@ -76,6 +82,8 @@ struct fd_request {
 	const char *type;
 };
 
+extern const struct plan_question fd_questions_table[];
+extern const size_t fd_questions_table_n;
 extern const struct fd_syscall fd_syscalls_table[];
 extern const size_t fd_syscalls_table_n;
 extern const struct fd_request fd_requests_table[];

@@ -39,6 +39,7 @@ void handle_table_free(struct handle_table *table)
 	map_each (entry, &table->chunks)
 		chunk_free(chunk_of(entry));
 	map_fini(&table->chunks);
+	free(table->stale);
 	free(table);
 }
 
@@ -85,8 +86,11 @@ void handle_table_forget(struct handle_table *table, int32_t number)
 {
 	struct handle_chunk *chunk;
 
-	if (!handle_table_get(table, number))
+	const struct handle *handle = handle_table_get(table, number);
+
+	if (!handle)
 		return;
+	table->open -= handle->open;
 	chunk = map_get_pointer(&table->chunks, (uint32_t)number / HANDLES_PER_CHUNK);
 	chunk_forget(chunk, number % HANDLES_PER_CHUNK);
 }
@@ -95,6 +99,8 @@ void handle_table_trim(struct handle_table *table, bool keep_past)
 {
 	struct map kept = {0};
 
+	free(table->stale);
+	table->stale = NULL;
 	map_each (entry, &table->chunks) {
 		struct handle_chunk *chunk = chunk_of(entry);
 
@@ -112,6 +118,12 @@ void handle_table_trim(struct handle_table *table, bool keep_past)
 	}
 	map_fini(&table->chunks);
 	table->chunks = kept;
+}
+
+void handle_set_open(struct handle_table *table, struct handle *handle, bool open)
+{
+	table->open += open - handle->open;
+	handle->open = open;
 }
 
 void handle_set_name(const struct handle_table *table, struct handle *handle, const char *name,
@@ -156,10 +168,11 @@ struct handle_past *handle_past(struct handle *handle)
 	return &chunk->past[handle->number % HANDLES_PER_CHUNK];
 }
 
-void handle_copy(struct handle *copy, const struct handle *source)
+void handle_copy(struct handle_table *table, struct handle *copy, const struct handle *source)
 {
 	const struct handle_past *past = model_handle_past(source);
 
+	table->open += source->open - copy->open;
 	name_unref(copy->name);
 	*copy = *source;
 	name_ref(copy->name);
@@ -171,6 +184,7 @@ size_t handle_table_bytes(const struct handle_table *table)
 {
 	size_t bytes = sizeof(*table) + table->chunks.capacity * sizeof(*table->chunks.entries);
 
+	bytes += table->stale ? sizeof(*table->stale) : 0;
 	map_each (entry, &table->chunks) {
 		const struct handle_chunk *chunk = chunk_of(entry);
 

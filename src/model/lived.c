@@ -20,7 +20,8 @@ static void count_closer(struct lived *lived, uint32_t stack_id)
 	if (lived->closers_n == CLOSERS_MAX)
 		lived->closed_elsewhere++;
 	else
-		lived->closers[lived->closers_n++] = (struct closer){stack_id, 1};
+		lived->closers[lived->closers_n++] =
+		    (struct closer){.stack_id = stack_id, .count = 1};
 }
 
 void lived_add(struct lived *lived, uint64_t opened_ns, uint64_t closed_ns, uint32_t stack_id)
@@ -53,4 +54,15 @@ uint64_t lived_quantile(const struct lived *lived, uint32_t thousandths)
 	end_ns = 2000ull << bucket;
 	return bucket == LIVED_BUCKETS - 1 || end_ns > lived->longest_ns ? lived->longest_ns
 									 : end_ns;
+}
+
+uint64_t lived_longer(const struct lived *lived, uint64_t length_ns)
+{
+	uint64_t count = 0;
+
+	if (lived->longest_ns < length_ns)
+		return 0;
+	for (uint32_t bucket = LIVED_BUCKETS; --bucket > bucket_of(length_ns);)
+		count += lived->buckets[bucket];
+	return count ?: 1; /* the longest */
 }

@@ -14,8 +14,16 @@ enum {
 	CLOSERS_MAX = 8,
 };
 
+/* Whether it is right that a place closes these handles (model/stale_close.h). */
+enum closer_suspicion {
+	CLOSER_USUAL = 0,
+	CLOSER_SUSPECTED = 1,
+	CLOSER_WRONG = 2, /* it was reported */
+};
+
 struct closer {
 	uint32_t stack_id;
+	enum closer_suspicion suspicion : 8;
 	uint64_t count;
 };
 
@@ -36,5 +44,8 @@ void lived_add(struct lived *lived, uint64_t opened_ns, uint64_t closed_ns, uint
  * bucket, or longest_ns where that is less. 0: none is known.
  */
 uint64_t lived_quantile(const struct lived *lived, uint32_t thousandths);
+
+/* How many closed handles lived so long or longer, at least: those of whole buckets. */
+uint64_t lived_longer(const struct lived *lived, uint64_t length_ns);
 
 #endif

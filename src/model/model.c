@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "model/handle_type.h"
+#include "model/kinds.h"
 #include "model/model_private.h"
 #include "stack/stack_table.h"
 
@@ -21,9 +22,18 @@ struct model *model_new(const struct model_observer *observer)
 {
 	struct model *model = xcalloc(1, sizeof(*model));
 
+	model->quiet_ns = EXHAUSTED_QUIET_NS;
+	model->every_ns = GROWTH_STEP_NS;
 	if (observer)
 		model->observer = *observer;
 	return model;
+}
+
+void model_set_near(struct model *model, uint32_t (*near)(const void *context, uint32_t stack_id),
+		    const void *context)
+{
+	model->near = near;
+	model->near_context = context;
 }
 
 void model_free(struct model *model)
@@ -43,6 +53,7 @@ void model_free(struct model *model)
 	array_fini(&model->awaited);
 	map_fini(&model->awaited_keys);
 	strtab_fini(&model->strings);
+	crossings_fini(model);
 	names_fini(&model->names);
 	free(model);
 }
@@ -71,7 +82,8 @@ void handle_shut(struct model *model, struct handle_table *table, struct handle 
 				    .moment = *moment,
 				    .before_ns = handle->opened.time_ns};
 
-	handle->open = false;
+	stale_close_remember(table, handle, moment);
+	handle_set_open(table, handle, false);
 	*handle_past(handle) = (struct handle_past){.closed = *moment, .opened = handle->opened};
 	handle->closed_by = cause;
 	if (table->owner)
@@ -86,7 +98,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 {
 	struct handle *handle = handle_table_put(table, number);
 
-	handle->open = true;
+	handle_set_open(table, handle, true);
 	handle->cloexec = false;
 	handle->origin = origin;
 	handle->opened = (struct handle_moment){0};
@@ -148,7 +160,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 		else
 			handle_shut(model, table, handle, &now, CLOSED_UNSEEN, TRACE_CALL_NONE);
 	}
-	handle->open = true;
+	handle_set_open(table, handle, true);
 	handle->cloexec = op->cloexec;
 	handle->origin = op->kind == HANDLE_RECEIVE ? ORIGIN_RECEIVED : ORIGIN_OPENED;
 	handle->opened = now;
@@ -206,7 +218,7 @@ static void unshare(struct model *model, const struct actor *actor, struct proce
 static void bad_reference(struct model *model, const struct actor *actor,
 			  struct process_record *record, const struct handle_op *op)
 {
-	const struct handle_table *table = task_table(model, record, actor->tid);
+	struct handle_table *table = task_table(model, record, actor->tid);
 	const struct handle *handle = handle_table_get(table, op->number);
 	struct bad_reference bad = {.number = op->number,
 				    .call = actor->call,
@@ -224,6 +236,7 @@ static void bad_reference(struct model *model, const struct actor *actor,
 	} else if (!table->complete || record->public.incomplete) {
 		return;
 	}
+	stale_close_notice(model, record, table, &bad);
 	bad_reference_add(model, record, &bad);
 }
 
@@ -263,6 +276,9 @@ void model_apply(struct model *model, const struct actor *actor, const struct ha
 	case HANDLE_RECONCILE:
 		record->public.incomplete = true;
 		break;
+	case HANDLE_EXHAUSTED:
+		exhausted_add(model, record, actor, op);
+		break;
 	}
 }
 
@@ -298,33 +314,55 @@ static void tell_one(void *context, struct handle *handle)
 		telling->each(telling->context, handle);
 }
 
-static void tell_table(const struct handle_table *table, struct telling *telling)
+static void tell_table(const struct handle_table *table, void *context)
 {
+	struct telling *telling = context;
 	bool all = telling->number < 0;
 
 	handle_table_each(table, all ? 0 : telling->number, all ? INT32_MAX : telling->number, all,
 			  tell_one, telling);
 }
 
-static void tell_tables(const struct model *model, const struct process *process,
-			struct telling *telling)
+/* The tables of a process: its leader's first. */
+static void tables_each(const struct model *model, const struct process *process,
+			void (*each)(const struct handle_table *table, void *context),
+			void *context)
 {
 	const struct process_record *record = (const struct process_record *)process;
 	const struct handle_table *leader = task_table(model, record, process->pid);
 
 	if (process->exited)
 		leader = record->table;
-	tell_table(leader, telling);
+	each(leader, context);
 	if (leader != record->table)
-		tell_table(record->table, telling);
+		each(record->table, context);
 	array_each (tid, &record->own_tables) {
 		const struct task *task = task_find(model, process->pid, *tid);
 
 		if (task && task->table && task->table != leader)
-			tell_table(task->table, telling);
+			each(task->table, context);
 	}
 	array_each (table, &record->ended)
-		tell_table(*table, telling);
+		each(*table, context);
+}
+
+static void tell_tables(const struct model *model, const struct process *process,
+			struct telling *telling)
+{
+	tables_each(model, process, tell_table, telling);
+}
+
+static void count_open(const struct handle_table *table, void *context)
+{
+	*(uint64_t *)context += table->open;
+}
+
+uint64_t model_open_count(const struct model *model, const struct process *process)
+{
+	uint64_t open = 0;
+
+	tables_each(model, process, count_open, &open);
+	return open;
 }
 
 void model_open_handles(const struct model *model, const struct process *process,
@@ -378,6 +416,7 @@ size_t model_bytes(const struct model *model)
 	bytes += model->awaited.capacity * sizeof(struct awaited);
 	bytes += model->awaited_keys.capacity * sizeof(struct map_entry);
 	bytes += model->processes.capacity * sizeof(void *);
+	bytes += crossings_bytes(model);
 	map_each (entry, &model->tables)
 		bytes += handle_table_bytes((struct handle_table *)(uintptr_t)entry->value);
 	array_each (item, &model->processes) {
@@ -385,11 +424,16 @@ size_t model_bytes(const struct model *model)
 
 		bytes += sizeof(*record);
 		bytes += record->public.places.capacity * sizeof(struct place);
-		array_each (place, &record->public.places)
+		array_each (place, &record->public.places) {
 			bytes += place->ends ? sizeof(*place->ends) : 0;
+			bytes += place->growth ? sizeof(*place->growth) : 0;
+		}
+		bytes += record->public.growth_times ? sizeof(struct growth_times) : 0;
 		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
+		bytes += exhausted_bytes(record->public.exhausted);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);
 		bytes += record->bad_index.capacity * sizeof(struct map_entry);
+		bytes += kinds_bytes(record);
 		bytes += record->own_tables.capacity * sizeof(int32_t);
 	}
 	return bytes;

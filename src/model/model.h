@@ -14,7 +14,10 @@
 
 #include "base/array.h"
 #include "event/event.h"
+#include "model/crossing.h"
+#include "model/exhausted.h"
 #include "model/fd_syscalls.h"
+#include "model/growth.h"
 #include "model/lived.h"
 
 #include <stdbool.h>
@@ -97,12 +100,15 @@ struct place {
 	uint64_t open_most;         /* largest number open at once */
 	uint64_t first_ns, last_ns; /* first and last opening */
 	struct lived *ends;         /* of those that were closed; NULL: none was. The model's */
+	struct growth *growth;      /* at the process's samples; NULL: none was open at one */
 };
 
 enum bad_reference_kind {
 	BAD_DOUBLE_CLOSE = 1,    /* close of a number that was closed before */
 	BAD_USE_AFTER_CLOSE = 2, /* any other call on such a number */
 	BAD_NEVER_OPENED = 3,    /* the number was never seen open */
+	BAD_STALE_CLOSE = 4,     /* a close of a number that stands for somebody else's handle by
+				    now: it succeeded, and is inferred (docs/BAD_REFERENCES.md) */
 };
 
 /* Equal ones (handle, call, kind, asks, the three stacks) are one with a count. */
@@ -110,11 +116,20 @@ struct bad_reference {
 	int32_t number;
 	uint32_t call; /* system call number; fd_syscalls_name() */
 	enum bad_reference_kind kind;
-	bool asks; /* the call does nothing but ask about the number: fcntl(F_GETFD, F_GETFL) */
+	bool asks; /* the call does nothing but ask about the number: fcntl(F_GETFD, F_GETFL),
+		      poll() of no events without waiting */
 	uint64_t count;
 	struct handle_moment now;    /* the latest */
 	struct handle_moment closed; /* time_ns 0: not seen */
 	struct handle_moment opened;
+	/* BAD_STALE_CLOSE: `closed` is the close of an earlier owner of the number, `opened` the
+	 * opening of the handle that `now` has closed. */
+	bool inferred;
+	bool passed_on;               /* noticed: the handle's owner closed the number's next one */
+	uint32_t noticed_call;        /* what the handle's owner did, which was told EBADF */
+	struct handle_moment earlier; /* the opening of that earlier owner */
+	struct handle_moment noticed;
+	uint64_t closed_elsewhere; /* handles from the same place as `opened`, closed by others */
 };
 
 /* A process that was traced; stays after its exit for the report. Read-only outside the model. */
@@ -123,7 +138,7 @@ struct process {
 	const char *exe;   /* path of its program; NULL: not told. Owned by the model */
 	uint64_t start_ns; /* when tracing of it began */
 	bool exited;
-	int32_t exit_status; /* as wait(2) gives it */
+	int32_t exit_status; /* as wait(2) gives it; WIFSTOPPED(): it lives, but was let go */
 	uint64_t exit_ns;
 	bool incomplete; /* an event that concerned it may have been lost: its table needs
 			    reconciling */
@@ -133,7 +148,9 @@ struct process {
 	uint64_t reconciled;       /* handles that a comparison with the truth added or removed */
 	ARRAY(struct place) places;
 	ARRAY(struct bad_reference) bad_references;
-	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
+	uint64_t bad_references_dropped;   /* distinct ones beyond BAD_REFERENCES_MAX */
+	struct growth_times *growth_times; /* when it was sampled; NULL: not yet */
+	struct exhaustion *exhausted;      /* NULL: no call failed for want of a handle */
 };
 
 enum { BAD_REFERENCES_MAX = 4096 };
@@ -183,6 +200,13 @@ struct model;
 struct model *model_new(const struct model_observer *observer); /* NULL: nobody listens */
 void model_free(struct model *model);
 
+/*
+ * Tells stacks that are alike where it matters: the same number, not 0, for those whose innermost
+ * frames are equal. `context` stays the caller's. Without it only equal stacks are alike.
+ */
+void model_set_near(struct model *model, uint32_t (*near)(const void *context, uint32_t stack_id),
+		    const void *context);
+
 /* Tracing of `pid` begins at `time_ns`; what it has open is told by model_observe(). `thread`s with
  * tables of their own are told by model_own_table(). */
 struct process *model_attach(struct model *model, int32_t pid, int32_t parent, uint64_t time_ns);
@@ -221,6 +245,17 @@ void model_exit(struct model *model, const struct actor *actor, uint16_t exit_fl
 /* Events were lost: every living process is incomplete. */
 void model_lost(struct model *model);
 
+/* Samples the processes that are due, how many handles each place has open: to be called often. The
+ * first samples of a process come `every_ns` after one another. */
+void model_sample(struct model *model, uint64_t now_ns);
+void model_set_every(struct model *model, uint64_t every_ns);
+
+/* A failure for want of a handle begins a new episode when there was none for so long; default
+ * EXHAUSTED_QUIET_NS. What limits there are at the beginning of one is told by the caller. */
+void model_set_quiet(struct model *model, uint64_t quiet_ns);
+void model_exhausted_limits(struct model *model, int32_t pid,
+			    const struct exhausted_limits *limits);
+
 void model_stack_ended(struct model *model, int32_t pid, int end);
 
 /*
@@ -247,6 +282,9 @@ const struct process *model_process(const struct model *model, int32_t pid);
 void model_open_handles(const struct model *model, const struct process *process,
 			void (*each)(void *context, const struct handle *handle), void *context);
 
+/* How many these are; takes no time. */
+uint64_t model_open_count(const struct model *model, const struct process *process);
+
 /*
  * Likewise for every record of `number` (-1: of all numbers) in these tables, open or closed
  * before: what was closed before is known until the process ends.
@@ -267,6 +305,10 @@ const struct handle_past *model_handle_past(const struct handle *handle);
 /* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
 const struct place *model_place(const struct model *model, const struct process *process,
 				const struct handle *handle);
+
+/* What went over exec since tracing began, but what a program had that was started by somebody who
+ * is not traced. */
+const struct crossings *model_crossings(const struct model *model);
 
 /*
  * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad

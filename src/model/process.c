@@ -1,4 +1,5 @@
 /* Owns the list of processes and what is left of those that ended. */
+#include "model/kinds.h"
 #include "model/model_private.h"
 
 #include "base/alloc.h"
@@ -51,8 +52,10 @@ void model_set_exe(struct model *model, int32_t pid, const char *exe)
 {
 	struct process_record *record = process_find(model, pid);
 
-	if (record)
-		record->public.exe = strtab_intern(&model->strings, exe);
+	if (!record)
+		return;
+	record->public.exe = strtab_intern(&model->strings, exe);
+	crossings_name(model, record);
 }
 
 struct process_record *process_of(struct model *model, const struct actor *actor)
@@ -72,14 +75,20 @@ struct process_record *process_of(struct model *model, const struct actor *actor
 
 void process_free(struct process_record *record)
 {
-	array_each (place, &record->public.places)
+	array_each (place, &record->public.places) {
 		free(place->ends);
+		free(place->growth);
+	}
+	free(record->public.growth_times);
 	array_fini(&record->public.places);
 	array_fini(&record->public.bad_references);
+	exhausted_free(record->public.exhausted);
 	array_fini(&record->own_tables);
+	array_fini(&record->crossed);
 	array_fini(&record->ended);
 	map_fini(&record->place_index);
 	map_fini(&record->bad_index);
+	kinds_free(record);
 	free(record);
 }
 
@@ -100,7 +109,8 @@ static bool process_is_kept(struct model *model, const struct process_record *re
 
 	if (!record->forked && !model->forgets_attached)
 		return true;
-	if (!open && !record->public.incomplete && !record->public.bad_references.count)
+	if (!open && !record->public.incomplete && !record->public.bad_references.count &&
+	    !record->public.exhausted)
 		return false;
 	if (model->ended_kept < PROCESSES_ENDED_MAX) {
 		model->ended_kept++;
@@ -179,6 +189,7 @@ void process_end(struct model *model, struct process_record *record)
 	record->public.exited = true;
 	map_fini(&record->bad_index);
 	map_fini(&record->place_index);
+	kinds_free(record);
 	if (!process_is_kept(model, record))
 		process_forget(model, record);
 }

@@ -18,6 +18,25 @@ static void tell_handle(void *context, struct handle *handle)
 	telling->each(telling->context, past->closed.stack_id);
 }
 
+static void tell_moment(struct telling *telling, const struct handle_moment *moment)
+{
+	telling->each(telling->context, moment->stack_id);
+}
+
+static void tell_memory(struct telling *telling, const struct stale_memory *memory)
+{
+	for (uint32_t i = 0; i < ELDER_SETS * ELDER_WAYS; i++) {
+		tell_moment(telling, &memory->elders[i / ELDER_WAYS][i % ELDER_WAYS].closed);
+		tell_moment(telling, &memory->elders[i / ELDER_WAYS][i % ELDER_WAYS].opened);
+	}
+	for (uint32_t i = 0; i < memory->suspects_n; i++) {
+		tell_moment(telling, &memory->suspects[i].now);
+		tell_moment(telling, &memory->suspects[i].opened);
+		tell_moment(telling, &memory->suspects[i].earlier_closed);
+		tell_moment(telling, &memory->suspects[i].earlier_opened);
+	}
+}
+
 static void tell_close(struct telling *telling, const struct close_in_flight *close)
 {
 	telling->each(telling->context, close->moment.stack_id);
@@ -31,15 +50,22 @@ void model_stacks_each(const struct model *model, void (*each)(void *context, ui
 {
 	struct telling telling = {each, context};
 
-	map_each (entry, &model->tables)
-		handle_table_each((const struct handle_table *)(uintptr_t)entry->value, 0,
-				  INT32_MAX, false, tell_handle, &telling);
+	map_each (entry, &model->tables) {
+		const struct handle_table *table =
+		    (const struct handle_table *)(uintptr_t)entry->value;
+
+		handle_table_each(table, 0, INT32_MAX, false, tell_handle, &telling);
+		if (table->stale)
+			tell_memory(&telling, table->stale);
+	}
 	map_each (entry, &model->tasks) {
 		const struct task *task = (const struct task *)(uintptr_t)entry->value;
 
 		if (task->close.table_id) /* it may still fail */
 			tell_close(&telling, &task->close);
 	}
+	array_each (place, &model->crossings.places)
+		each(context, place->stack_id);
 	array_each (record, &model->processes) {
 		array_each (place, &(*record)->public.places) {
 			each(context, place->stack_id);
@@ -50,6 +76,9 @@ void model_stacks_each(const struct model *model, void (*each)(void *context, ui
 			each(context, bad->now.stack_id);
 			each(context, bad->closed.stack_id);
 			each(context, bad->opened.stack_id);
+			each(context, bad->earlier.stack_id);
+			each(context, bad->noticed.stack_id);
 		}
+		exhausted_stacks_each((*record)->public.exhausted, each, context);
 	}
 }

@@ -34,6 +34,10 @@ void group_detail_make(struct group_detail *out, const struct details *details, 
 		       const struct group *group);
 void group_detail_fini(struct group_detail *detail);
 
+/* What report->sort goes by, the largest first: handles open, bytes, age. After report_detail(). */
+uint64_t group_weight(const struct report *report, const struct report_process *process,
+		      const struct group *group);
+
 #define cleanup_group_detail_fini group_detail_fini
 
 #endif

@@ -101,6 +101,20 @@ void json_handle_writer_fini(struct json_handle_writer *writer)
 	free(writer->type.text);
 }
 
+json_t *json_hidden(const struct hidden *hidden)
+{
+	json_t *by = json_array();
+
+	for (int rule = FILTER_TYPE; rule < FILTER_RULES; rule++)
+		if (hidden->by & 1u << rule)
+			json_array_append_new(by, json_string(filter_rule_name(rule)));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "by", by, "places",
+			 json_count(hidden->places), "handles",
+			 json_count(hidden->place_handles + hidden->handles), "bad_references",
+			 json_count(hidden->bad_references), "traces", json_count(hidden->traces),
+			 "processes", json_count(hidden->processes));
+}
+
 json_t *json_wall(const struct report *report)
 {
 	char text[40];

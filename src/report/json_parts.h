@@ -10,6 +10,14 @@ void json_write_take(FILE *stream, json_t *value);
 /* The members of `object` without its braces, and the name of the member that follows. */
 void json_write_members_take(FILE *stream, json_t *object, const char *next);
 
+/* What is told of calls that failed for want of a handle; null: none did. */
+json_t *json_exhausted(const struct report *report, const struct process *process);
+
+/* What was open at `times` (NULL: never): `open` (NULL: nothing) has a count for each; null where
+ * the report does not tell it. */
+json_t *json_growth(const struct report *report, const struct growth_times *times,
+		    const uint32_t *open);
+
 /* A handle's type, or "unknown". */
 json_t *json_handle_type(const char *type);
 
@@ -43,6 +51,9 @@ json_t *json_wall(const struct report *report);
 
 /* What a report says of itself and over all processes: what was lost, what was forgotten. */
 json_t *json_report_head(const struct report *report, const char *schema);
+
+/* What a filter hides: the value of "hidden", which only a filtered document has. */
+json_t *json_hidden(const struct hidden *hidden);
 
 /* What an answer to `show` or `handles` begins with. */
 json_t *json_answer(const struct report *report, const struct report_query *query,

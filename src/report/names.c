@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 
 const char *name_of_origin(enum handle_origin origin)
 {
@@ -33,6 +34,7 @@ const char *name_of_bad_reference(enum bad_reference_kind kind)
 	    [BAD_DOUBLE_CLOSE] = "double-close",
 	    [BAD_USE_AFTER_CLOSE] = "use-after-close",
 	    [BAD_NEVER_OPENED] = "never-opened",
+	    [BAD_STALE_CLOSE] = "stale-close",
 	};
 
 	return names[kind];
@@ -65,6 +67,9 @@ bool bad_reference_closed_by(const struct report *report, const struct process *
 {
 	const struct handle *handle = model_handle(report->model, process, bad->number);
 
+	*out = CLOSED_BY_CALL;
+	if (bad->kind == BAD_STALE_CLOSE) /* of others nothing is inferred */
+		return true;
 	if (!handle || !bad->closed.time_ns ||
 	    model_handle_past(handle)->closed.time_ns != bad->closed.time_ns)
 		return false;
@@ -78,6 +83,11 @@ bool bad_reference_is_harmless(const struct bad_reference *bad)
 
 	/* read(-1) is the mark of an error that was not looked at; close(-1) is tidying up. */
 	return bad->asks || (bad->number < 0 && call && !strcmp(call, "close"));
+}
+
+bool process_has_ended(const struct process *process)
+{
+	return process->exited && !WIFSTOPPED(process->exit_status);
 }
 
 int stream_finish(FILE *stream)

@@ -21,47 +21,51 @@ static void want(struct report *report, const struct report_process *process,
 
 /* ---- the order of groups ---- */
 
-struct weight {
+struct weighed {
 	struct group group;
-	uint64_t cost_bytes;
+	uint64_t weight;
 	size_t rank; /* in the order that is there */
 };
 
-static int compare(uint64_t a, uint64_t b)
+static int compare_weighed(const void *left, const void *right)
 {
-	return (a < b) - (a > b);
-}
+	const struct weighed *a = left, *b = right;
 
-static int compare_weights(const void *left, const void *right, void *context)
-{
-	const struct weight *a = left, *b = right;
-	enum report_sort sort = *(const enum report_sort *)context;
-	uint64_t a_age = -(a->group.oldest_ns ?: UINT64_MAX);
-	uint64_t b_age = -(b->group.oldest_ns ?: UINT64_MAX);
-	int order = sort == SORT_COST   ? compare(a->cost_bytes, b->cost_bytes)
-		    : sort == SORT_OPEN ? compare(a->group.open, b->group.open)
-					: compare(a_age, b_age);
-
-	return order ?: -compare(a->rank, b->rank);
+	if (a->weight != b->weight)
+		return a->weight > b->weight ? -1 : 1;
+	return (a->rank > b->rank) - (a->rank < b->rank);
 }
 
 static void sort_groups(struct report *report, struct report_process *process)
 {
 	size_t count = process->diff.groups.count;
-	_cleanup_(free) struct weight *weights = xcalloc(count + 1, sizeof(*weights));
+	_cleanup_(free) struct weighed *weighed = xcalloc(count + 1, sizeof(*weighed));
 
 	for (size_t i = 0; i < count; i++) {
-		_cleanup_(group_detail_fini) struct group_detail detail;
+		const struct group *group = &process->diff.groups.data[i];
 
-		weights[i].group = process->diff.groups.data[i];
-		weights[i].rank = i;
-		group_detail_make(&detail, report->details, process->process->pid,
-				  &weights[i].group);
-		weights[i].cost_bytes = detail.memory_bytes + detail.disk_bytes;
+		weighed[i] =
+		    (struct weighed){*group, group_weight(report, process, group), .rank = i};
 	}
-	qsort_r(weights, count, sizeof(*weights), compare_weights, &report->sort);
+	qsort(weighed, count, sizeof(*weighed), compare_weighed);
 	for (size_t i = 0; i < count; i++)
-		process->diff.groups.data[i] = weights[i].group;
+		process->diff.groups.data[i] = weighed[i].group;
+}
+
+uint64_t group_weight(const struct report *report, const struct report_process *process,
+		      const struct group *group)
+{
+	_cleanup_(group_detail_fini) struct group_detail detail = {0};
+
+	switch (report->sort) {
+	case SORT_COST:
+		group_detail_make(&detail, report->details, process->process->pid, group);
+		return detail.memory_bytes + detail.disk_bytes;
+	case SORT_AGE: /* of unknown age: last */
+		return group->oldest_ns ? UINT64_MAX - group->oldest_ns : 0;
+	default:
+		return group->open;
+	}
 }
 
 void report_detail(struct report *report, const struct report_format *format)

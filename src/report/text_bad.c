@@ -41,7 +41,8 @@ static bool moments_alike(const struct handle_moment *a, const struct handle_mom
 static bool alike(const struct bad_reference *a, const struct bad_reference *b)
 {
 	return a->kind == b->kind && a->call == b->call && moments_alike(&a->now, &b->now) &&
-	       moments_alike(&a->closed, &b->closed) && moments_alike(&a->opened, &b->opened);
+	       moments_alike(&a->closed, &b->closed) && moments_alike(&a->opened, &b->opened) &&
+	       moments_alike(&a->earlier, &b->earlier);
 }
 
 static uint64_t key_of(const struct bad_reference *bad)
@@ -69,10 +70,10 @@ static struct entry *entry_of(struct entries *entries, const struct bad_referenc
 	return &entries->entries.data[entries->entries.count - 1];
 }
 
-static void entries_make(struct entries *entries, const struct process *process, bool harmless)
+static void entries_make(struct entries *entries, const struct report_process *shown, bool harmless)
 {
-	array_each (bad, &process->bad_references) {
-		if (bad_reference_is_harmless(bad) != harmless)
+	array_each (bad, &shown->process->bad_references) {
+		if (bad_reference_is_harmless(bad) != harmless || !report_tells_bad(shown, bad))
 			continue;
 		struct entry *entry = entry_of(entries, bad);
 
@@ -104,6 +105,7 @@ static void write_head(const struct page *page, struct entry *entry)
 	    [BAD_DOUBLE_CLOSE] = "DOUBLE CLOSE",
 	    [BAD_USE_AFTER_CLOSE] = "USE AFTER CLOSE",
 	    [BAD_NEVER_OPENED] = "NEVER OPENED",
+	    [BAD_STALE_CLOSE] = "STALE CLOSE",
 	};
 	_cleanup_(words_fini) struct words line = {0};
 	char call[CALL_NAME_BYTES];
@@ -113,7 +115,9 @@ static void write_head(const struct page *page, struct entry *entry)
 	words_addf(&line, ": %s ", name_of_call(entry->first->call, call));
 	words_add(&line, entry->first->kind == BAD_NEVER_OPENED   ? "of what was never seen open"
 			 : entry->first->kind == BAD_DOUBLE_CLOSE ? "of what was closed before"
-								  : "after it was closed");
+			 : entry->first->kind == BAD_STALE_CLOSE
+			     ? "again, after the number was given to another handle (inferred)"
+			     : "after it was closed");
 	if (entry->count > 1) {
 		words_add(&line, ", ");
 		words_add_counted(&line, entry->count, "time", "times");
@@ -128,12 +132,15 @@ static void write_moment(const struct page *page, const struct report_process *p
 			 const struct handle_moment *now)
 {
 	_cleanup_(words_fini) struct words line = {0};
-	char earlier[DURATION_BYTES];
+	char length[DURATION_BYTES];
 
 	words_add(&line, label);
 	if (moment != now && now->time_ns > moment->time_ns)
 		words_addf(&line, ", %s earlier",
-			   duration_write(now->time_ns - moment->time_ns, earlier));
+			   duration_write(now->time_ns - moment->time_ns, length));
+	if (moment != now && now->time_ns < moment->time_ns)
+		words_addf(&line, ", %s later",
+			   duration_write(moment->time_ns - now->time_ns, length));
 	if (moment->pid && moment->pid != process->process->pid)
 		words_addf(&line, ", by process %d", moment->pid);
 	if (moment->tid && moment->tid != moment->pid)
@@ -158,6 +165,32 @@ static void write_closed(const struct page *page, const struct report_process *p
 	write_moment(page, process, labels[cause], &bad->closed, &bad->now);
 }
 
+/* What the number stood for, who had it before, and how the close came to light. */
+static void write_stale(const struct page *page, const struct report_process *process,
+			const struct bad_reference *bad)
+{
+	_cleanup_(words_fini) struct words line = {0};
+	char call[CALL_NAME_BYTES];
+
+	write_moment(page, process, "which closed what was opened", &bad->opened, &bad->now);
+	write_moment(page, process, "closed before, as another handle", &bad->closed, &bad->now);
+	write_moment(page, process, "that one was opened", &bad->earlier, &bad->now);
+	words_addf(&line,
+		   bad->passed_on ? "the owner of what was closed closed another handle in turn, "
+				    "by %s(%d)"
+				  : "the owner of what was closed was told EBADF by %s(%d)",
+		   name_of_call(bad->noticed_call, call), bad->number);
+	write_moment(page, process, words_text(&line), &bad->noticed, &bad->now);
+	words_clear(&line);
+	words_add(&line, "inferred: such a handle had never been closed here, but ");
+	if (bad->closed_elsewhere)
+		words_add_counted(&line, bad->closed_elsewhere, "time elsewhere",
+				  "times elsewhere");
+	else
+		words_add(&line, "only such as the number stood for before");
+	page_paragraph(page, TEXT_INDENT, TEXT_INDENT + 2, PAGE_PLAIN, "", words_text(&line));
+}
+
 static void write_entry(const struct page *page, const struct report_process *process,
 			struct entry *entry)
 {
@@ -169,6 +202,10 @@ static void write_entry(const struct page *page, const struct report_process *pr
 	write_head(page, entry);
 	words_addf(&at, "at %s(%d) now", name_of_call(bad->call, call), bad->number);
 	write_moment(page, process, words_text(&at), &bad->now, &bad->now);
+	if (bad->kind == BAD_STALE_CLOSE) {
+		write_stale(page, process, bad);
+		return;
+	}
 	if (bad->closed.time_ns)
 		write_closed(page, process, bad);
 	else if (bad->kind != BAD_NEVER_OPENED)
@@ -182,15 +219,15 @@ static void write_entry(const struct page *page, const struct report_process *pr
 }
 
 /* What is no fault of a program, without its stacks. */
-static void write_harmless(const struct page *page, const struct process *process)
+static void write_harmless(const struct page *page, const struct report_process *shown)
 {
 	struct entry asked = {0}, none = {0};
 	_cleanup_(words_fini) struct words line = {0};
 
-	array_each (bad, &process->bad_references) {
+	array_each (bad, &shown->process->bad_references) {
 		struct entry *entry = bad->asks ? &asked : &none;
 
-		if (!bad_reference_is_harmless(bad))
+		if (!bad_reference_is_harmless(bad) || !report_tells_bad(shown, bad))
 			continue;
 		entry->count += bad->count;
 		array_push(&entry->numbers, bad->number);
@@ -219,21 +256,21 @@ void text_bad_references(const struct page *page, const struct report_process *p
 {
 	_cleanup_(entries) struct entries entries = {0};
 
-	entries_make(&entries, process->process, false);
+	entries_make(&entries, process, false);
 	array_each (entry, &entries.entries)
 		write_entry(page, process, entry);
-	write_harmless(page, process->process);
+	write_harmless(page, process);
 }
 
-bool text_bad_references_worry(const struct process *process)
+bool text_bad_references_worry(const struct report_process *shown)
 {
-	array_each (bad, &process->bad_references)
-		if (!bad_reference_is_harmless(bad))
+	array_each (bad, &shown->process->bad_references)
+		if (!bad_reference_is_harmless(bad) && report_tells_bad(shown, bad))
 			return true;
 	return false;
 }
 
-bool text_bad_references_alike(const struct process *a, const struct process *b)
+bool text_bad_references_alike(const struct report_process *a, const struct report_process *b)
 {
 	_cleanup_(entries) struct entries of_a = {0}, of_b = {0};
 

@@ -318,7 +318,12 @@ static void write_all(struct table *table)
 	_cleanup_(words_fini) struct words line = {0};
 
 	words_add(&line, " ");
-	words_add_counted(&line, section->handles.count, "handle open", "handles open");
+	if (section->hidden) {
+		words_add_count(&line, section->handles.count);
+		words_add(&line, " of ");
+	}
+	words_add_counted(&line, section->handles.count + section->hidden, "handle open",
+			  "handles open");
 	if (process->exited)
 		words_add(&line, " when it ended");
 	text_head(table->page, process->pid, section->process->exe, words_text(&line));
@@ -329,12 +334,15 @@ static void write_all(struct table *table)
 		write_table(table);
 }
 
-static void write_nobody(const struct page *page, const struct report_query *query)
+static void write_nobody(const struct page *page, const struct report_query *query,
+			 const struct hidden *hidden)
 {
 	_cleanup_(words_fini) struct words line = {0};
 
 	if (!page->report->processes.count)
 		words_add(&line, "No process was traced.");
+	else if (hidden->handles)
+		words_add(&line, "No handle that is not hidden is open.");
 	else if (query->pid)
 		words_addf(&line, "Process %d is not traced.", query->pid);
 	else if (query->number >= 0)
@@ -353,7 +361,7 @@ int text_handles(const struct report *report, const struct report_query *query,
 
 	handle_list_make(&list, report, query);
 	if (!list.sections.count)
-		write_nobody(&page, query);
+		write_nobody(&page, query, &list.hidden);
 	array_each (section, &list.sections) {
 		if (section != list.sections.data)
 			fputc('\n', stream);
@@ -363,6 +371,7 @@ int text_handles(const struct report *report, const struct report_query *query,
 		else
 			write_all(&table);
 	}
+	text_hidden(&page, &list.hidden);
 	text_losses(&page);
 	text_cache_fini(&table.places);
 	return stream_finish(stream);

@@ -92,6 +92,18 @@ static void untold_losses(struct section *section, const struct forgotten *forgo
 	     words_text(&meaning));
 }
 
+void text_hidden(const struct page *page, const struct hidden *hidden)
+{
+	_cleanup_(words_fini) struct words line = {0};
+
+	hidden_add(&line, hidden);
+	if (!*words_text(&line))
+		return;
+	words_add(&line, ".");
+	fputc('\n', page->stream);
+	page_paragraph(page, 0, TEXT_INDENT, PAGE_DOUBT, "", words_text(&line));
+}
+
 static void detail_losses(struct section *section, const struct details *details)
 {
 	const struct details_limits *limits = details ? details_limits(details) : NULL;

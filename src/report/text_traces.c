@@ -47,7 +47,9 @@ static void add_step(struct words *line, const struct trace *trace)
 		add_call(line, trace, ": ", "");
 		words_add(line, trace->detail == BAD_NEVER_OPENED   ? " of what was never seen open"
 				: trace->detail == BAD_DOUBLE_CLOSE ? " of what was closed before"
-								    : " after it was closed");
+				: trace->detail == BAD_STALE_CLOSE
+				    ? " of another's handle (stale close, inferred)"
+				    : " after it was closed");
 	} else if (trace->kind == TRACE_OPEN) {
 		add_call(line, trace, ": by ", "");
 	} else if (trace->detail == CLOSED_BY_EXEC) {
@@ -77,7 +79,9 @@ static void add_before(struct words *line, const struct trace *trace)
 	if (trace->kind == TRACE_CLOSE)
 		words_addf(line, "; it was open for %s", length);
 	else
-		words_addf(line, "; the close was %s earlier", length);
+		words_addf(line, "; the %s was %s earlier",
+			   trace->detail == BAD_STALE_CLOSE ? "number's first close" : "close",
+			   length);
 }
 
 static void write_trace(struct telling *telling, const struct listed_trace *item, uint32_t rank)
@@ -128,7 +132,9 @@ static void add_open_state(struct words *line, const struct report *report,
 	const struct process *process = section->process.process;
 	char age[DURATION_BYTES];
 
-	words_add(line, process->exited ? " was still open when the process ended" : " is open");
+	words_add(line, !process->exited             ? " is open"
+			: process_has_ended(process) ? " was still open when the process ended"
+						     : " was open when the process was let go");
 	if (now->origin == ORIGIN_INHERITED)
 		words_add(line, ", inherited");
 	if (now->opened.time_ns)
@@ -258,6 +264,8 @@ static void write_nobody(const struct telling *telling)
 
 	if (!telling->page->report->processes.count)
 		words_add(&line, "No process was traced.");
+	else if (telling->list->hidden.traces)
+		words_add(&line, "No trace that is not hidden is kept.");
 	else if (query->pid)
 		words_addf(&line, "Process %d is not traced.", query->pid);
 	else if (query->number >= 0)
@@ -290,6 +298,7 @@ int text_traces(const struct report *report, const struct report_query *query,
 	if (!query->pid)
 		write_silent(&telling);
 	write_counts(&telling);
+	text_hidden(&page, &list.hidden);
 	text_losses(&page);
 	text_cache_fini(&telling.stacks);
 	return stream_finish(stream);

@@ -197,6 +197,7 @@ int windbg_handles(const struct report *report, const struct report_query *query
 		output.section = section;
 		write_section(&output, query);
 	}
+	windbg_hidden(&list.hidden, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }

@@ -182,6 +182,17 @@ struct stack stack_table_get(const struct stack_table *table, uint32_t stack_id)
 	return (struct stack){entry->frames, entry->frames_n, entry->end};
 }
 
+uint32_t stack_table_near(const struct stack_table *table, uint32_t stack_id)
+{
+	struct stack stack = stack_table_get(table, stack_id);
+	uint64_t hash = 1;
+
+	for (uint32_t i = 0; i < stack.frames_n && i < STACK_NEAR_FRAMES; i++)
+		hash = hash_combine(hash_combine(hash, stack.frames[i].pc),
+				    frame_word(&stack.frames[i]));
+	return (uint32_t)hash ?: 1;
+}
+
 uint32_t stack_table_count(const struct stack_table *table)
 {
 	return table->entries.count - 1 - table->free_ids.count;

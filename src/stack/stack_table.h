@@ -52,6 +52,10 @@ uint32_t stack_table_intern(struct stack_table *table, const struct frame *frame
  */
 struct stack stack_table_get(const struct stack_table *table, uint32_t stack_id);
 
+/* A hash of the innermost STACK_NEAR_FRAMES frames, and no id: not 0. */
+enum { STACK_NEAR_FRAMES = 3 };
+uint32_t stack_table_near(const struct stack_table *table, uint32_t stack_id);
+
 /*
  * Drops every stack whose id is not marked: kept[id] is 0, for ids up to stack_table_last(). Such
  * an id is given out again later; whoever remembers ids must have marked them or forget them.

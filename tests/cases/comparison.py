@@ -210,6 +210,12 @@ def differences_of_functions(report, pid, table, modules, functions=None, own=No
     return found
 
 
+def is_bad_of(entry, wanted, modules):
+    """The stacks of the use and of the close are those that are wanted."""
+    return is_opened_by(entry["stack"], wanted["now"], modules) and \
+        (not wanted["closed"] or is_opened_by(entry["closed_stack"], wanted["closed"], modules))
+
+
 def differences_of_bad(report, truth, modules):
     found = []
     for pid in truth.open:
@@ -217,8 +223,9 @@ def differences_of_bad(report, truth, modules):
         for wanted in (entry for entry in truth.bad if entry["pid"] == pid):
             match = None
             for entry in left:
-                if (entry["handle"], entry["operation"], entry["kind"]) == \
-                        (wanted["handle"], wanted["operation"], wanted["kind"]):
+                if (entry["handle"], entry["kind"]) == (wanted["handle"], wanted["kind"]) and \
+                        entry["operation"] in wanted["operation"].split("|") and \
+                        (match is None or is_bad_of(entry, wanted, modules)):
                     match = entry
             if match is None:
                 found.append(f"pid {pid}: no {wanted['kind']} of {wanted['handle']} by {wanted['operation']}")

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sys/resource.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -52,7 +53,7 @@ static void test_leave(void **state)
 	assert_int_equal(event->phase, EVENT_LEAVE);
 	assert_int_equal(event->result, fd);
 	assert_int_equal(event->stacks_n, 1);
-	harness_after_call(__NR_eventfd2, args, -EMFILE);
+	harness_after_call(__NR_eventfd2, args, -EINVAL);
 	harness_nothing();
 	close(fd);
 }
@@ -107,6 +108,33 @@ static void test_ebadf(void **state)
 	check_leave(__NR_close, 999, 0, -EBADF, 1, 0);
 	agent.arena->plan.calls[__NR_read].when = 0;
 	check_leave(__NR_read, 999, 0, -EBADF, 0, 0);
+}
+
+/* No room for another handle is told with a stack, of calls that would have made one. */
+static void test_exhausted(void **state)
+{
+	const uint64_t args[6] = {5};
+	const struct event_syscall *event;
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	harness_after_call(__NR_accept4, args, -EMFILE);
+	event = harness_take(EVENT_SYSCALL);
+	assert_int_equal(event->stacks_n, 1);
+	assert_int_equal(event->out[0], limit.rlim_cur);
+	harness_after_call(__NR_accept4, args, -EMFILE);
+	event = harness_take(EVENT_SYSCALL);
+	assert_int_equal(event->out[0], 0); /* not asked again so soon */
+	check_leave(__NR_accept4, 5, 0, -EMFILE, 1, 1);
+	check_leave(__NR_openat, (uint32_t)AT_FDCWD, 0, -ENFILE, 1, 1);
+	check_leave(__NR_fcntl, 3, F_DUPFD, -EMFILE, 1, 1);
+	check_leave(__NR_fcntl, 3, F_SETLK, -EMFILE, 0, 0);
+	check_leave(__NR_accept4, 5, 0, -ECONNABORTED, 0, 0);
+	check_leave(__NR_read, 5, 0, -EMFILE, 0, 0);
+	agent.arena->plan.calls[__NR_read].when = PLAN_LEAVE_FULL;
+	check_leave(__NR_read, 5, 0, -EMFILE, 1, 1);
+	check_leave(__NR_read, 5, 0, 3, 0, 0);
+	check_leave(__NR_read, 5, 0, -EBADF, 0, 0);
 }
 
 static void test_off(void **state)
@@ -349,6 +377,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_leave, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_guards, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_ebadf, harness_setup, harness_teardown),
+	    cmocka_unit_test_setup_teardown(test_exhausted, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_off, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_out, harness_setup, harness_teardown),
 	    cmocka_unit_test_setup_teardown(test_paths, harness_setup, harness_teardown),

@@ -1,5 +1,6 @@
 /* model/fd_syscalls: the plan and the decoding of every row. */
 #include "event/codec.h"
+#include "event/plan_guard.h"
 #include "fd_syscalls_event.h"
 #include "model/fd_syscalls.h"
 #include "model/fd_syscalls_table.h"
@@ -7,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -331,7 +333,10 @@ static void test_plan(void **state)
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg2, 2);
 	assert_int_equal(with_bad.calls[SYS_mmap].fd_arg, 4);
 	assert_int_equal(with_bad.calls[SYS_epoll_ctl].fd_arg, 0);
-	assert_int_equal(with_bad.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_EBADF);
+	assert_int_equal(with_bad.calls[SYS_accept].when,
+			 PLAN_LEAVE_OK | PLAN_LEAVE_EBADF | PLAN_LEAVE_FULL);
+	assert_int_equal(plan.calls[SYS_accept].when, PLAN_LEAVE_OK | PLAN_LEAVE_FULL);
+	assert_int_equal(plan.calls[SYS_unshare].when, PLAN_LEAVE_OK);
 	assert_int_equal(plan.calls[SYS_openat].data, PLAN_DATA_PATH);
 	assert_int_equal(plan.calls[SYS_openat].data_arg, 1);
 	assert_int_equal(plan.calls[SYS_fcntl].guard, PLAN_GUARD_SET);
@@ -350,6 +355,12 @@ static void test_plan(void **state)
 		event.args[4] = event.args[5] = 11;
 		if (row->does == FD_CLOSE)
 			continue;
+		if (row->fd2_values) { /* not a descriptor with any value of the argument */
+			event.args[row->fd2_guard_arg] = 0;
+			assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
+			event.args[row->fd2_guard_arg] = 5;
+			assert_int_equal(row->fd2_values >> 5 & 1, 1);
+		}
 		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
 				 1 + (row->fd_arg2 != PLAN_NO_ARG));
 		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
@@ -358,6 +369,49 @@ static void test_plan(void **state)
 		assert_int_equal(fd_syscalls_decode(&event, NULL, ops),
 				 row->fd_arg2 != PLAN_NO_ARG);
 	}
+}
+
+static size_t decode_failure(uint32_t number, int64_t error, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	struct event_syscall event = call_make(number, EVENT_LEAVE, error, a0, a1, a2, 0);
+
+	return fd_syscalls_decode(&event, NULL, ops);
+}
+
+/* EMFILE and ENFILE, of every call that makes a handle and of no other. */
+static void test_exhausted(void **state)
+{
+	static const uint32_t others[] = {SYS_read, SYS_mmap, SYS_mount, SYS_unshare};
+
+	(void)state;
+	for (uint32_t i = 0; i < fd_syscalls_table_n; i++) {
+		const struct fd_syscall *row = &fd_syscalls_table[i];
+		bool makes =
+		    row->does != FD_NOTHING && row->does != FD_UNSHARE && row->does != FD_SELECT;
+
+		if (row->guard != PLAN_GUARD_NONE || row->does == FD_CLOSE ||
+		    row->does == FD_CLOSE_RANGE)
+			continue;
+		assert_int_equal(decode_failure(row->number, -EMFILE, 1, 2, 3), makes);
+		assert_int_equal(decode_failure(row->number, -ENFILE, 1, 2, 3), makes);
+		assert_int_equal(ops[0].kind == HANDLE_EXHAUSTED && makes, makes);
+		assert_int_equal(ops[0].error == -ENFILE && makes, makes);
+		assert_int_equal(decode_failure(row->number, -EAGAIN, 1, 2, 3), 0);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		assert_int_equal(decode_failure(others[i], -EMFILE, 1, 0x400, 3), 0);
+	assert_int_equal(decode_failure(SYS_fcntl, -EMFILE, 3, F_DUPFD, 10), 1);
+	assert_int_equal(decode_failure(SYS_fcntl, -EMFILE, 3, F_SETLK, 0), 0);
+	assert_int_equal(decode_failure(SYS_signalfd4, -EMFILE, (uint32_t)-1, 0, 0), 1);
+	assert_int_equal(decode_failure(SYS_signalfd4, -EMFILE, 7, 0, 0), 0);
+	assert_int_equal(decode_failure(SYS_clone, -EMFILE, 0x1000, 0, 0), 1);
+	assert_int_equal(decode_failure(SYS_clone, -EMFILE, 0x11, 0, 0), 0);
+	assert_string_equal(fd_syscalls_other_limit(SYS_inotify_init1, -EMFILE),
+			    "fs.inotify.max_user_instances");
+	assert_null(fd_syscalls_other_limit(SYS_inotify_init1, -ENFILE));
+	assert_non_null(fd_syscalls_other_limit(SYS_pipe2, -ENFILE));
+	assert_null(fd_syscalls_other_limit(SYS_accept4, -EMFILE));
+	assert_null(fd_syscalls_other_limit(100000, -EMFILE));
 }
 
 /* EBADF of a call that does nothing but ask is marked. */
@@ -372,17 +426,71 @@ static void test_asks(void **state)
 	    {F_DUPFD, 0, false}, {F_DUPFD, 9, false},         {F_DUPFD, 10, true},
 	    {F_SETFL, 0, false}, {F_DUPFD_CLOEXEC, 0, false}, {F_DUPFD_CLOEXEC, 10, true},
 	};
+	struct plan plan;
 
 	(void)state;
+	fd_syscalls_plan(&plan, true);
 	for (size_t i = 0; i < sizeof(truth) / sizeof(*truth); i++) {
 		assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, -EBADF, 7, truth[i].command,
 					truth[i].argument, 0),
 				 1);
 		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
 		assert_int_equal(ops[0].asks, truth[i].asks);
+		assert_int_equal(
+		    plan_only_asks(&plan, SYS_fcntl,
+				   (uint64_t[6]){7, truth[i].command, truth[i].argument}),
+		    truth[i].asks);
 	}
+	assert_false(plan_only_asks(&plan, SYS_read, (uint64_t[6]){7, F_GETFD}));
 	assert_int_equal(decode(SYS_read, EVENT_LEAVE, -EBADF, 7, F_GETFD, 0, 0), 1);
 	assert_false(ops[0].asks);
+}
+
+/* What poll() and select() looked for, and an ioctl's second descriptor. */
+static void test_waited_for(void **state)
+{
+	const struct event_polled polled[] = {{12, POLLIN, POLLNVAL}, {13, 0, POLLNVAL}};
+	struct event_syscall event = call_make(SYS_poll, EVENT_LEAVE, 2, 0, 5, 0, 0);
+	uint8_t sets[3 * EVENT_SET_BYTES] = {[0] = 0x81, [EVENT_SET_BYTES + 1] = 1};
+	struct event_data *data = data_make(EVENT_DATA_POLLED, polled, sizeof(polled));
+
+	(void)state;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
+	assert_int_equal(ops[0].number, 12);
+	assert_false(ops[0].asks);
+	assert_int_equal(ops[1].number, 13);
+	assert_true(ops[1].asks);
+	event.args[2] = 100; /* it waits: that is more than a question */
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_false(ops[1].asks);
+	event.number = SYS_ppoll;
+	event.args[2] = 0;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	assert_false(ops[1].asks);
+	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 0);
+
+	sets[2 * EVENT_SET_BYTES + 127] = 0x80;
+	event = call_make(SYS_select, EVENT_LEAVE, -EBADF, 1024, 0, 0, 0);
+	data = data_make(EVENT_DATA_SETS, sets, sizeof(sets));
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 4);
+	assert_int_equal(ops[0].number, 0);
+	assert_int_equal(ops[1].number, 7);
+	assert_int_equal(ops[2].number, 8);
+	assert_int_equal(ops[3].number, 1023);
+	event.args[0] = 8; /* what is behind is not looked at */
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 2);
+	memset(sets, 0xff, sizeof(sets));
+	event.args[0] = UINT64_MAX;
+	data = data_make(EVENT_DATA_SETS, sets, sizeof(sets));
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 1024);
+	assert_int_equal(ops[1023].kind, HANDLE_BAD_REFERENCE);
+	data->size--;
+	assert_int_equal(fd_syscalls_decode(&event, data, ops), 0);
+
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, -EBADF, 7, 0x40049409, 9, 0), 2);
+	assert_int_equal(ops[1].number, 9);
+	assert_int_equal(decode(SYS_ioctl, EVENT_LEAVE, -EBADF, 7, 0x5401, 9, 0), 1);
 }
 
 /* As the kernel that runs here shows them. */
@@ -433,11 +541,12 @@ static void test_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows_open),   cmocka_unit_test(test_types),
-	    cmocka_unit_test(test_guarded),     cmocka_unit_test(test_close),
-	    cmocka_unit_test(test_out),         cmocka_unit_test(test_control),
-	    cmocka_unit_test(test_plan),        cmocka_unit_test(test_asks),
-	    cmocka_unit_test(test_fixed_names), cmocka_unit_test(test_path),
+	    cmocka_unit_test(test_rows_open), cmocka_unit_test(test_guarded),
+	    cmocka_unit_test(test_close),     cmocka_unit_test(test_out),
+	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
+	    cmocka_unit_test(test_asks),      cmocka_unit_test(test_fixed_names),
+	    cmocka_unit_test(test_path),      cmocka_unit_test(test_exhausted),
+	    cmocka_unit_test(test_types),     cmocka_unit_test(test_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -77,7 +78,8 @@ static long real(long number, long a0, long a1, long a2, long a3)
 		data = data_make(EVENT_DATA_CONTROL, message->msg_control, message->msg_controllen);
 	}
 	if ((result >= 0 && when & PLAN_LEAVE_OK) || (result < 0 && when & PLAN_LEAVE_FAILED) ||
-	    (result == -EBADF && when & PLAN_LEAVE_EBADF))
+	    (result == -EBADF && when & PLAN_LEAVE_EBADF) ||
+	    ((result == -EMFILE || result == -ENFILE) && when & PLAN_LEAVE_FULL))
 		tell(&event, data);
 	return result;
 }
@@ -249,9 +251,65 @@ static void test_against_kernel(void **state)
 	model_free(model);
 }
 
+/* Every call that makes a handle, with no number left: the kernel's EMFILE is counted, and where
+ * the handles are is known. */
+static void test_exhausted(void **state)
+{
+	static struct plan made;
+	const struct exhaustion *exhausted;
+	struct rlimit before, limit;
+	uint64_t failed = 0;
+	int pair[2];
+	/* clang-format off */
+	const long calls[][5] = {
+		{SYS_dup, 0}, {SYS_fcntl, 0, F_DUPFD, 0}, {SYS_open, (long)"/dev/null", 0},
+		{SYS_openat, AT_FDCWD, (long)"/dev/null", 0}, {SYS_eventfd2, 0, 0},
+		{SYS_epoll_create1, 0}, {SYS_timerfd_create, 1, 0}, {SYS_socket, AF_UNIX, SOCK_STREAM, 0},
+		{SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, (long)pair}, {SYS_pipe2, (long)pair, 0},
+		{SYS_memfd_create, (long)"x", 0}, {SYS_inotify_init1, 0}, {434, getpid(), 0},
+		{SYS_creat, (long)"/dev/null", 0},
+	};
+	/* clang-format on */
+
+	(void)state;
+	fd_syscalls_plan(&made, false);
+	plan = &made;
+	model = model_new(NULL);
+	model_attach(model, getpid(), getppid(), ++now);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = (struct rlimit){64, before.rlim_max};
+	for (int number = 3; number < 400; number++)
+		close(number);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (real(SYS_eventfd2, 0, 0, 0, 0) >= 0)
+		;
+	failed++;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		const long *call = calls[i];
+
+		if (real(call[0], call[1], call[2], call[3], call[4]) != -EMFILE)
+			fail_msg("call %ld did not fail", call[0]);
+		failed++;
+	}
+	setrlimit(RLIMIT_NOFILE, &before);
+	exhausted = model_process(model, getpid())->exhausted;
+	assert_non_null(exhausted);
+	assert_int_equal(exhausted->count, failed);
+	assert_int_equal(exhausted->episodes, 1);
+	assert_int_equal(exhausted->call, SYS_eventfd2);
+	assert_int_equal(exhausted->error, -EMFILE);
+	assert_int_equal(exhausted->places.count, 1 + sizeof(calls) / sizeof(*calls) - 1);
+	assert_int_equal(exhausted->open, 61); /* 0, 1 and 2 were not told */
+	assert_int_equal(exhausted->holders_n, 1);
+	assert_string_equal(exhausted->holders[0].type, "eventfd");
+	assert_int_equal(exhausted->holders[0].open, 61);
+	model_free(model);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_kernel)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_kernel),
+					   cmocka_unit_test(test_exhausted)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -311,7 +311,7 @@ static void test_names(void **state)
 	life_fini(&life);
 }
 
-static void test_speed(void **state)
+static void test_large(void **state)
 {
 	struct life life;
 	char name[32];
@@ -325,7 +325,7 @@ static void test_speed(void **state)
 	}
 	life_report(&life);
 	for (const struct report_format *const *format = report_formats; *format; format++)
-		check_speed(&life, (*format)->write_handles, (*format)->name, PID, -1);
+		check_large(&life, (*format)->write_handles, (*format)->name, PID, -1);
 	life_fini(&life);
 }
 
@@ -336,7 +336,7 @@ int main(void)
 	    cmocka_unit_test(test_not_open),  cmocka_unit_test(test_processes),
 	    cmocka_unit_test(test_ascending), cmocka_unit_test(test_opener),
 	    cmocka_unit_test(test_promises),  cmocka_unit_test(test_names),
-	    cmocka_unit_test(test_speed),
+	    cmocka_unit_test(test_large),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -423,7 +423,7 @@ static void test_names(void **state)
 }
 
 /* 50,000 handles, opened, closed and opened again; half of that has fallen out. */
-static void test_speed(void **state)
+static void test_large(void **state)
 {
 	struct life life;
 
@@ -440,7 +440,7 @@ static void test_speed(void **state)
 		}
 	life_report(&life);
 	for (const struct report_format *const *format = report_formats; *format; format++)
-		check_speed(&life, (*format)->write_traces, (*format)->name, PID, -1);
+		check_large(&life, (*format)->write_traces, (*format)->name, PID, -1);
 	life_fini(&life);
 }
 
@@ -453,7 +453,7 @@ int main(void)
 	    cmocka_unit_test(test_nothing),   cmocka_unit_test(test_states),
 	    cmocka_unit_test(test_wall),      cmocka_unit_test(test_opener_process),
 	    cmocka_unit_test(test_no_stack),  cmocka_unit_test(test_promises),
-	    cmocka_unit_test(test_names),     cmocka_unit_test(test_speed),
+	    cmocka_unit_test(test_names),     cmocka_unit_test(test_large),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -4,6 +4,7 @@
 #ifndef HTRACE_COLLECT_BPF_DATA_BPF_H
 #define HTRACE_COLLECT_BPF_DATA_BPF_H
 
+#include "collect/bpf/bad_reference.bpf.h"
 #include "collect/bpf/common.bpf.h"
 #include "collect/bpf/record.bpf.h"
 
@@ -145,13 +146,100 @@ static __always_inline bool data_control_vector(u64 address, u32 messages)
 	return true;
 }
 
-/* False: the plan says that without this data there is nothing to record. */
-static __always_inline bool data_record(struct pt_regs *regs,
-					const volatile struct syscall_plan *plan, s64 result)
-{
-	u64 address = argument(regs, plan->data_arg);
+enum { POLLNVAL_BIT = 0x20, POLL_STEP = 8 };
 
-	switch (plan->data) {
+struct poll_search {
+	u64 address; /* of struct pollfd[left] */
+	u32 left;
+	u32 found_n;
+	struct event_polled found[EVENT_POLLED_MAX];
+};
+
+static long poll_step(u32 index, struct poll_search *search)
+{
+	struct event_polled entries[POLL_STEP] = {0};
+	u32 count = search->left < POLL_STEP ? search->left : POLL_STEP;
+
+	if (bpf_probe_read_user(entries, count * sizeof(*entries), (void *)search->address))
+		return 1;
+	for (u32 i = 0; i < POLL_STEP; i++) {
+		u32 at = search->found_n;
+
+		if (!(entries[i].revents & POLLNVAL_BIT))
+			continue;
+		if (at >= EVENT_POLLED_MAX)
+			return 1;
+		search->found[at] = entries[i];
+		search->found_n = at + 1;
+	}
+	search->address += sizeof(entries);
+	search->left -= count;
+	return search->left ? 0 : 1;
+}
+
+static __noinline bool any_polled_bad(struct task_struct *task, const struct poll_search *search)
+{
+	for (u32 i = 0; i < EVENT_POLLED_MAX; i++) {
+		if (i >= search->found_n)
+			break;
+		if (search->found[i].number >= 0 && !number_is_open(task, search->found[i].number))
+			return true;
+	}
+	return false;
+}
+
+/* False: all were open. */
+static __always_inline bool data_polled(struct sample *sample, u64 address)
+{
+	u64 count = argument(sample->regs, sample->plan->data_arg + 1);
+	struct poll_search search = {.address = address, .left = count};
+	struct event_data *event;
+
+	if (!sample->result || !search.left)
+		return false;
+	bpf_loop(PLAN_POLLED_MAX / POLL_STEP, poll_step, &search, 0);
+	if (!search.found_n)
+		return false;
+	if (config.bad_reference_signal)
+		sample->polled_bad = any_polled_bad(sample->task, &search);
+	event = data_reserve(EVENT_DATA_POLLED, sizeof(search.found));
+	if (!event)
+		return true;
+	__builtin_memcpy(event->bytes, search.found, sizeof(search.found));
+	data_submit(event, search.found_n * sizeof(search.found[0]));
+	return true;
+}
+
+/* Of the three sets that select() was given: they are as they were, for it has failed. */
+static __always_inline void data_sets(struct pt_regs *regs, u8 first, u64 bits)
+{
+	struct event_data *event = data_reserve(EVENT_DATA_SETS, 3 * EVENT_SET_BYTES);
+	u32 bytes = ((u32)bits + 63) / 64 * 8;
+
+	if (!event)
+		return;
+	if (bytes > EVENT_SET_BYTES) {
+		bytes = EVENT_SET_BYTES;
+		event->header.flags = EVENT_DATA_CUT;
+	}
+	__builtin_memset(event->bytes, 0, 3 * EVENT_SET_BYTES);
+	for (u32 i = 0; i < 3; i++) {
+		u64 from = argument(regs, first + i);
+
+		barrier_var(bytes); /* or the compiler drops the check that the verifier wants */
+		if (from && bytes <= EVENT_SET_BYTES)
+			bpf_probe_read_user(event->bytes + i * EVENT_SET_BYTES, bytes,
+					    (void *)from);
+	}
+	data_submit(event, 3 * EVENT_SET_BYTES);
+}
+
+/* False: the plan says that without this data there is nothing to record. */
+static __always_inline bool data_record(struct sample *sample)
+{
+	u64 address = argument(sample->regs, sample->plan->data_arg);
+
+	switch (sample->plan->data) {
 	case PLAN_DATA_PATH:
 		if (!path_record(address, PATH_ROOM_SMALL, false))
 			path_record(address, PATH_ROOM, true);
@@ -159,7 +247,9 @@ static __always_inline bool data_record(struct pt_regs *regs,
 	case PLAN_DATA_CONTROL:
 		return data_control(address);
 	case PLAN_DATA_CONTROL_VECTOR:
-		return data_control_vector(address, result);
+		return data_control_vector(address, sample->result);
+	case PLAN_DATA_POLLED:
+		return data_polled(sample, address);
 	default:
 		return true;
 	}

@@ -4,9 +4,13 @@
  */
 #include "collect/ptrace/tracer.h"
 
+#include "os/procfs.h"
 #include "os/remote.h"
 
+#include "base/array.h"
+
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -91,6 +95,52 @@ static bool capture_control(struct collector *collector, const struct tracee *tr
 	return true;
 }
 
+/* False where all were open. */
+static bool capture_polled(struct collector *collector, const struct tracee *tracee,
+			   uint64_t address, uint64_t count, int64_t result)
+{
+	ARRAY(struct event_polled) entries = {0};
+	struct event_data *data;
+	size_t got;
+
+	if (result <= 0)
+		return false;
+	count = (uint32_t)count < PLAN_POLLED_MAX ? (uint32_t)count : PLAN_POLLED_MAX;
+	array_reserve(&entries, count);
+	got = remote_read(tracee->tid, address, entries.data, count * sizeof(*entries.data));
+	entries.count = got / sizeof(*entries.data);
+	data = data_begin(collector, tracee, EVENT_DATA_POLLED);
+	array_each (entry, &entries) {
+		if (!(entry->revents & POLLNVAL) || data->size == EVENT_POLLED_MAX * sizeof(*entry))
+			continue;
+		memcpy(data->bytes + data->size, entry, sizeof(*entry));
+		data->size += sizeof(*entry);
+	}
+	array_fini(&entries);
+	if (!data->size)
+		return false;
+	data_end(collector, data);
+	return true;
+}
+
+static void capture_sets(struct collector *collector, const struct tracee *tracee,
+			 const uint64_t sets[3], uint64_t bits)
+{
+	struct event_data *data = data_begin(collector, tracee, EVENT_DATA_SETS);
+	size_t bytes = ((uint32_t)bits + 63ul) / 64 * 8;
+
+	memset(data->bytes, 0, 3 * EVENT_SET_BYTES);
+	if (bytes > EVENT_SET_BYTES) {
+		bytes = EVENT_SET_BYTES;
+		data->header.flags = EVENT_DATA_CUT;
+	}
+	for (size_t i = 0; i < 3; i++)
+		if (sets[i])
+			remote_read(tracee->tid, sets[i], data->bytes + i * EVENT_SET_BYTES, bytes);
+	data->size = 3 * EVENT_SET_BYTES;
+	data_end(collector, data);
+}
+
 /* False where the plan wants no record after all. */
 static bool capture_data(struct collector *collector, const struct tracee *tracee,
 			 const struct syscall_plan *call, int64_t result)
@@ -105,6 +155,13 @@ static bool capture_data(struct collector *collector, const struct tracee *trace
 		return result < 0 || capture_control(collector, tracee, address, 1);
 	case PLAN_DATA_CONTROL_VECTOR:
 		return result < 0 || capture_control(collector, tracee, address, result);
+	case PLAN_DATA_POLLED:
+		return capture_polled(collector, tracee, address, tracee->args[call->data_arg + 1],
+				      result);
+	case PLAN_DATA_SETS:
+		capture_sets(collector, tracee, &tracee->args[call->data_arg],
+			     tracee->args[call->data_arg - 1]);
+		return true;
 	}
 	return true;
 }
@@ -142,7 +199,8 @@ static void capture_out(const struct tracee *tracee, const struct syscall_plan *
 }
 
 static void capture_call(struct collector *collector, struct tracee *tracee, enum event_phase phase,
-			 int64_t result, const struct user_regs_struct *registers, bool with_stack)
+			 int64_t result, const struct user_regs_struct *registers, bool with_stack,
+			 uint16_t flags)
 {
 	const struct syscall_plan *call = &collector->plan->calls[tracee->number];
 	struct event_syscall *event;
@@ -152,6 +210,7 @@ static void capture_call(struct collector *collector, struct tracee *tracee, enu
 		return;
 	event = outbox_begin(&collector->outbox, EVENT_SYSCALL, tracee->process->pid, tracee->tid,
 			     sizeof(*event), 2ul * collector->stack_bytes_max);
+	event->header.flags = flags;
 	event->number = tracee->number;
 	event->phase = phase;
 	event->result = result;
@@ -168,6 +227,9 @@ static void capture_call(struct collector *collector, struct tracee *tracee, enu
 	};
 	if (phase == EVENT_LEAVE && result >= 0)
 		capture_out(tracee, call, event);
+	if ((result == -EMFILE || result == -ENFILE) &&
+	    procfs_handle_limit(tracee->process->pid, &event->out[0]) < 0)
+		event->out[0] = 0;
 	if (with_stack)
 		stack_bytes = stack_copy(collector, tracee, registers, event);
 	outbox_end(&collector->outbox, sizeof(*event) + stack_bytes);
@@ -178,12 +240,13 @@ void capture_enter(struct collector *collector, struct tracee *tracee)
 	struct user_regs_struct registers;
 
 	if (tracee_registers(tracee, &registers))
-		capture_call(collector, tracee, EVENT_ENTER, 0, &registers, true);
+		capture_call(collector, tracee, EVENT_ENTER, 0, &registers, true, 0);
 }
 
 void capture_leave(struct collector *collector, struct tracee *tracee,
-		   const struct user_regs_struct *registers)
+		   const struct user_regs_struct *registers, bool signalled)
 {
+	uint16_t flags = signalled ? EVENT_SYSCALL_SIGNALLED : 0;
 	int64_t result = registers->rax;
 
 	/* ERESTARTSYS, -NOINTR, -NOHAND, _RESTARTBLOCK (linux/errno.h): the kernel begins the call
@@ -191,9 +254,11 @@ void capture_leave(struct collector *collector, struct tracee *tracee,
 	if (result <= -512 && result >= -516)
 		return;
 	if (result >= 0 && tracee->wanted & PLAN_LEAVE_OK)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if (result == -EBADF && tracee->wanted & PLAN_LEAVE_EBADF)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
+	else if ((result == -EMFILE || result == -ENFILE) && tracee->wanted & PLAN_LEAVE_FULL)
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if (result < 0 && tracee->wanted & PLAN_LEAVE_FAILED)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, false);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, false, flags);
 }
