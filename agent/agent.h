@@ -116,8 +116,8 @@ extern struct agent agent;
  * di.
  */
 void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
-/* After: frame->ax is the result. */
-void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
+/* After: frame->ax is the result. NULL; or what hook_raise (hook.S) does before it returns. */
+struct raise *agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp);
 
 /*
  * Patches the sites of the mapping [start, end) of a file at file_offset: the number of patched
@@ -176,9 +176,11 @@ int (*vdso_find_clock(uint64_t base))(int clock, int64_t out[2]);
 void record_header(struct event_header *header, const struct agent_thread *thread, uint16_t flags);
 /* ring_reserve(), and the header of what comes there but for size and type. */
 void *record_begin(struct agent_thread *thread, uint32_t bytes, uint16_t flags);
-/* An EVENT_SYSCALL, with its EVENT_DATA before it; `with_stack` as the plan says. */
+/* An EVENT_SYSCALL, with its EVENT_DATA before it; `with_stack` as the plan says; enum
+ * event_syscall_flags. */
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
-		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack);
+		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack,
+		 uint16_t flags);
 
 /* Bytes from `sp` on that can be read without a fault, now and until the call returns. */
 uint64_t stack_readable(struct agent_thread *thread, uint64_t sp);

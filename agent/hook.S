@@ -6,7 +6,10 @@
  * asm statement, and libc's own assembly does not look at those from before a `syscall` behind it.
  * In place of a compare, that sets them. Vector registers: the agent is built without.
  */
+#include "raise.h"
 #include "stub.h"
+
+#include <asm/unistd.h>
 
 	.macro	save register
 	push	%\register
@@ -57,9 +60,7 @@
 	and	$-16, %rsp
 	.endm
 
-	.macro	restore_all
-	mov	%rbp, %rsp
-	.cfi_def_cfa_register %rsp
+	.macro	restore_registers
 	restore	r15
 	restore	r14
 	restore	r13
@@ -75,6 +76,12 @@
 	restore	rdx
 	restore	rsi
 	restore	rdi
+	.endm
+
+	.macro	restore_all
+	mov	%rbp, %rsp
+	.cfi_def_cfa_register %rsp
+	restore_registers
 	ret
 	.endm
 
@@ -105,6 +112,8 @@
 	begin	hook_after
 	save_all
 	call	agent_after
+	test	%rax, %rax
+	jnz	hook_raise
 	restore_all
 	end	hook_after
 
@@ -114,8 +123,58 @@
 	cmp	%rdx, FRAME_CX(%rdi)
 	jne	1f
 	call	agent_after
+	test	%rax, %rax
+	jnz	hook_raise
 1:	restore_all
 	end	hook_compared
+
+	/*
+	 * From these two, with all saved: sends this thread a signal (raise.h; rax: struct raise), from
+	 * where everything is as the call's code left it, and its address is on top of the stack. What
+	 * the red zone had there, and what tgkill takes, is put back afterwards; then the stub goes on.
+	 */
+	.globl	hook_raise
+	.hidden	hook_raise
+	.type	hook_raise, @function
+	.balign	16
+hook_raise:
+	.cfi_startproc
+	.cfi_def_cfa %rbp, FRAME_STUB + 8
+	.cfi_rel_offset %r15, 0
+	.cfi_rel_offset %r14, 8
+	.cfi_rel_offset %r13, 16
+	.cfi_rel_offset %r12, 24
+	.cfi_rel_offset %rbp, 32
+	.cfi_rel_offset %rbx, 40
+	mov	%rax, FRAME_CX(%rbp)
+	mov	%rbp, %rsp
+	.cfi_def_cfa_register %rsp
+	restore_registers
+	mov	RAISE_SITE_IP(%rcx), %r11
+	mov	%r11, 128(%rsp)
+	mov	%rcx, (%rsp)
+	lea	128(%rsp), %rsp
+	.cfi_undefined %rdi
+	.cfi_undefined %rsi
+	.cfi_undefined %rdx
+	mov	RAISE_PID(%rcx), %rdi
+	mov	RAISE_TID(%rcx), %rsi
+	mov	RAISE_SIGNAL(%rcx), %rdx
+	mov	$__NR_tgkill, %eax
+	syscall
+	mov	-128(%rsp), %rcx
+	mov	RAISE_AX(%rcx), %rax
+	mov	RAISE_DX(%rcx), %rdx
+	mov	RAISE_SI(%rcx), %rsi
+	mov	RAISE_DI(%rcx), %rdi
+	mov	RAISE_BELOW(%rcx), %r11
+	mov	%r11, (%rsp)
+	mov	RAISE_STUB(%rcx), %r11
+	mov	%r11, -128(%rsp)
+	movq	$0, RAISE_TAKEN(%rcx)
+	lea	-128(%rsp), %rsp
+	ret
+	end	hook_raise
 
 	/* From syscall(2), in place of the load of its last argument, with the address behind its
 	   `syscall` in rcx: the number decides. rcx and r11 are lost to the syscall anyway. */

@@ -6,6 +6,7 @@
 
 #include "event/plan_guard.h"
 #include "event/site_search.h"
+#include "raise.h"
 
 enum { EBADF_RESULT = -9, ENFILE_RESULT = -23, EMFILE_RESULT = -24 };
 
@@ -42,23 +43,28 @@ void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, u
 		return;
 	thread = thread_current();
 	if (thread)
-		record_call(thread, frame, number, site_ip, sp, EVENT_ENTER, true);
+		record_call(thread, frame, number, site_ip, sp, EVENT_ENTER, true, 0);
 }
 
-void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp)
+struct raise *agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp)
 {
 	struct agent_thread *thread;
+	bool raises;
 	uint8_t when;
 
 	if (!agent.on)
-		return;
+		return NULL;
 	if (site_is_lifetime_after(number))
 		lifetime_after(frame, number, sp);
 	when = when_of(wanted(frame, number), (int64_t)frame->ax);
-	if (!when)
-		return;
-	thread = thread_current();
-	if (thread)
-		record_call(thread, frame, number, site_ip, sp, EVENT_LEAVE,
-			    !(when & PLAN_LEAVE_FAILED));
+	thread = when ? thread_current() : NULL;
+	if (!thread)
+		return NULL;
+	raises = raise_wanted(frame, number);
+	record_call(thread, frame, number, site_ip, sp, EVENT_LEAVE, !(when & PLAN_LEAVE_FAILED),
+		    raises ? EVENT_SYSCALL_SIGNALLED : 0);
+	if (!raises)
+		return NULL;
+	ring_wake_collector();
+	return raise_prepare(frame, site_ip, sp);
 }

@@ -9,11 +9,14 @@
 #include "known.h"
 #include "touched.h"
 
+#include <linux/errno.h>
+#include <linux/resource.h>
 #include <linux/sched.h>
 
 enum {
 	UNKNOWN_STACK_BYTES = 32 * 1024, /* of a stack whose end is not known */
-	RING_SHARE = 4,                  /* a copy takes no more than so many parts of the ring */
+	LIMIT_PAUSE_NS = 1000 * 1000 * 1000,
+	RING_SHARE = 4, /* a copy takes no more than so many parts of the ring */
 };
 
 /* What a record is made of, before there is room for it. */
@@ -22,6 +25,7 @@ struct call {
 	const struct call_frame *frame;
 	uint64_t site_ip, sp;
 	uint32_t number;
+	uint16_t flags; /* enum event_syscall_flags */
 	enum event_phase phase;
 	struct syscall_plan plan;
 	struct call_data data;
@@ -89,12 +93,30 @@ static void fill_out(struct event_syscall *event, const struct call *call)
 
 /* ---- parts of the record ---- */
 
+/*
+ * The soft RLIMIT_NOFILE, for a program may end of it before anybody can look; 0: not told. A
+ * program that fails at full speed is not asked again and again.
+ */
+static uint64_t handle_limit(uint64_t now_ns)
+{
+	static uint64_t asked_ns;
+	uint64_t before_ns = __atomic_load_n(&asked_ns, __ATOMIC_RELAXED);
+	struct rlimit64 limit;
+
+	if (before_ns && now_ns - before_ns < LIMIT_PAUSE_NS)
+		return 0;
+	__atomic_store_n(&asked_ns, now_ns, __ATOMIC_RELAXED);
+	if (system_call6(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, (uint64_t)&limit, 0, 0))
+		return 0;
+	return limit.rlim_cur;
+}
+
 /* All that a short record has. */
 static void fill_call(struct event_syscall *event, const struct call *call, uint32_t known)
 {
 	const struct call_frame *frame = call->frame;
 
-	record_header(&event->header, call->thread, 0);
+	record_header(&event->header, call->thread, call->flags);
 	event->number = call->number;
 	event->phase = (uint16_t)call->phase;
 	event->stacks_n = 0;
@@ -111,6 +133,8 @@ static void fill_call(struct event_syscall *event, const struct call *call, uint
 	event->reserved = 0;
 	if (event->result >= 0 && call->phase == EVENT_LEAVE && call->plan.out)
 		fill_out(event, call);
+	if (call->phase == EVENT_LEAVE && (event->result == -EMFILE || event->result == -ENFILE))
+		event->out[0] = handle_limit(event->header.time_ns);
 }
 
 static void fill_registers(struct event_syscall *event, const struct call *call)
@@ -305,7 +329,8 @@ static void record_with_stack(const struct call *call)
 }
 
 void record_call(struct agent_thread *thread, const struct call_frame *frame, uint32_t number,
-		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack)
+		 uint64_t site_ip, uint64_t sp, enum event_phase phase, bool with_stack,
+		 uint16_t flags)
 {
 	int64_t result = (int64_t)frame->ax;
 	struct call call = {
@@ -314,6 +339,7 @@ void record_call(struct agent_thread *thread, const struct call_frame *frame, ui
 	    .site_ip = site_ip,
 	    .sp = sp,
 	    .number = number,
+	    .flags = flags,
 	    .phase = phase,
 	    .plan = agent.arena->plan.calls[number < PLAN_SYSCALLS_MAX ? number : 0],
 	};

@@ -17,7 +17,7 @@ FLOORS = {
     "event": 1,
     "stack": 2, "os": 2,
     "model": 3, "unwind": 3, "collect": 3,
-    "trace": 4, "symbol": 4,
+    "trace": 4, "symbol": 4, "detail": 4,
     "report": 5,
     "session": 6,
     "cli": 7,

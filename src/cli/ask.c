@@ -107,6 +107,7 @@ int ask_named(const char *name, const struct verb *verb, int argc, char **argv, 
 	output_check(&options);
 	result = ask_typed(name, verb, &options, &typed, cancelled);
 	option_words_fini(&typed);
+	options_fini(&options);
 	return result;
 }
 
@@ -126,5 +127,6 @@ int ask_session(const struct verb *verb, int argc, char **argv)
 	result = name ? ask_typed(name, verb, &options, &typed, &cancelled)
 		      : fail(EXIT_HTRACE_FAILED, &error);
 	option_words_fini(&typed);
+	options_fini(&options);
 	return result;
 }

@@ -4,7 +4,9 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/caught.h"
 #include "cli/console.h"
+#include "cli/notices.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "os/procfs.h"
@@ -27,29 +29,31 @@ static void say_begin(const struct options *options, const struct session *sessi
 }
 
 /* Until the time is over, a signal came, or nothing is left to trace. */
-static void trace(const struct options *options, struct session *session)
+static void trace(const struct options *options, struct session *session, struct notices *notices)
 {
 	uint64_t until = options->duration_ns ? clock_now_ns() + options->duration_ns : UINT64_MAX;
+	struct catching catching = {
+	    .session = session, .signal = options->bad_reference_signal, .say = catching_say_error};
 	struct error error = {0};
-	bool from_terminal;
+	bool from_terminal, over = false;
 
-	while (!signals_next(&from_terminal)) {
+	while (!over && !signals_next(&from_terminal)) {
 		uint64_t now = clock_now_ns();
 		int result;
 
 		if (now >= until)
-			return;
+			break;
 		result = session_step(
 		    session,
 		    until - now < STEP_MS * 1000000ull ? (until - now) / 1000000 + 1 : STEP_MS,
 		    &error);
-		if (result == -ECHILD)
-			return;
-		if (result < 0 && result != -EINTR) {
+		catching_step(&catching);
+		notices_step(notices);
+		over = result < 0 && result != -EINTR;
+		if (over && result != -ECHILD)
 			fprintf(stderr, "htrace: %s\n", error.message);
-			return;
-		}
 	}
+	catching_end(&catching);
 }
 
 /* Somebody sits there, and nothing says when to report. */
@@ -79,7 +83,10 @@ int command_attach(const struct options *options, int argc, char **argv)
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .bad_reference_signal = options->bad_reference_signal,
+	    .every_ns = options->every_ns,
 	};
+	_cleanup_(notices_fini) struct notices notices = {.speaks = true};
 	struct error error = {0};
 	struct session *session;
 	struct report report;
@@ -109,11 +116,14 @@ int command_attach(const struct options *options, int argc, char **argv)
 		return EXIT_HTRACE_FAILED;
 	}
 	say_begin(options, session);
-	trace(options, session);
+	notices_begin(&notices, options, session);
+	trace(options, session, &notices);
 	session_reconcile(session);
 	session_stop(session);
+	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	session_report(session, NULL, &report, output_progress, NULL);
+	output_choose(options, &report);
 	result = output_report(options, &report, stdout);
 	report_fini(&report);
 	session_free(session);

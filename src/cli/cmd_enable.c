@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "cli/host.h"
+#include "cli/notices.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/signals.h"
@@ -74,8 +75,10 @@ static int start_session(const struct options *options, pid_t pid, struct sessio
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .bad_reference_signal = options->bad_reference_signal,
 	    .everything = options->all,
 	    .cgroup = options->cgroup,
+	    .every_ns = options->every_ns,
 	};
 	int result = session_new(&session_options, session, error);
 
@@ -137,8 +140,10 @@ static int be_session(const struct options *options, pid_t pid, bool attended, i
 	struct host_options host = {
 	    .pid = pid,
 	    .linger_ns = options->linger_ns,
+	    .bad_reference_signal = options->bad_reference_signal,
 	    .awaited = options->awaited,
 	    .attended = attended,
+	    .options = options,
 	};
 	struct session *session;
 	struct error error = {0};
@@ -179,11 +184,15 @@ static int wait_for_session(int pipe_end, pid_t child)
 	return EXIT_HTRACE_FAILED;
 }
 
-int command_start_session(const struct options *options, pid_t pid, bool attended)
+int command_start_session(const struct options *given, pid_t pid, bool attended)
 {
+	/* The session's folder is another one. */
+	_cleanup_(free) char *pattern = notices_pattern_dup(given);
+	struct options options = *given;
 	int ends[2], status;
 	pid_t child;
 
+	options.trigger_output = pattern;
 	if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0) {
 		fprintf(stderr, "htrace: cannot start the session's process: %s\n",
 			strerror(errno));
@@ -191,7 +200,7 @@ int command_start_session(const struct options *options, pid_t pid, bool attende
 	}
 	if (child == 0) {
 		close(ends[0]);
-		_exit(be_session(options, pid, attended, ends[1]));
+		_exit(be_session(&options, pid, attended, ends[1]));
 	}
 	close(ends[1]);
 	status = wait_for_session(ends[0], child);
@@ -223,10 +232,18 @@ int command_enable(const struct options *given, int argc, char **argv)
 			"htrace: -p, --await, and -a, --all or --cgroup do not go together\n");
 		return EXIT_USAGE;
 	}
+	if (options.all && !options.cgroup && options.bad_reference_signal) {
+		fprintf(stderr,
+			"htrace: --on-bad-reference with every process of the machine could stop "
+			"any of them, your shell included: name a process (-p) or a --cgroup\n");
+		return EXIT_USAGE;
+	}
 	if (options.awaited)
 		return command_await(&options);
-	if (options.format != &report_text) {
-		fprintf(stderr, "htrace: --format is for enable --await only\n");
+	if (options.format != &report_text && !options.triggers_n) {
+		fprintf(
+		    stderr,
+		    "htrace: --format is for enable --await and for --trigger's reports only\n");
 		return EXIT_USAGE;
 	}
 	if (!options.all && !options.pid && target_around_us(&options.pid, &error) < 0) {

@@ -4,10 +4,13 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cli/caught.h"
+#include "cli/notices.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "session/session.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +22,7 @@ enum {
 	SAY_WAITING_NS = 1000 * 1000 * 1000,
 	STOP_WAIT_NS = 200 * 1000 * 1000,
 	CONTINUE_WAIT_NS = 500 * 1000 * 1000,
+	LET_GO_STEP_NS = 20 * 1000 * 1000,
 };
 
 /* The program's last stop by job control: when it was seen, when it was over for us. 0: none. */
@@ -133,6 +137,7 @@ static int report(const struct options *options, struct session *session, uint64
 	int result;
 
 	session_report(session, NULL, &report, output_progress, NULL);
+	output_choose(options, &report);
 	*leaks = report_leaks(&report);
 	result = output_report(options, &report, stderr);
 	report_fini(&report);
@@ -144,10 +149,14 @@ static int report(const struct options *options, struct session *session, uint64
  * does shall the shell see a stop: ours, for we are its child. Until then the program may need us
  * to serve it; what else is traced gets a moment to stop as well.
  */
-static void follow_stop(const struct session *session, struct stop *stop)
+static void follow_stop(const struct session *session, const struct catching *catching,
+			struct stop *stop)
 {
 	bool all = false, stopped = false;
 
+	/* It went on, and was stopped again by a bad reference: to stay so. */
+	if (catching->latest_ns > stop->continued_ns)
+		stop->continued_ns = 0;
 	if (!signals_stop_asked() && !stop->continued_ns)
 		return;
 	stopped = session_child_stopped(session, &all);
@@ -169,33 +178,53 @@ static void follow_stop(const struct session *session, struct stop *stop)
 	}
 }
 
+/* A program that was let go for a debugger, and goes on without us. False: it is not ours. */
+static bool wait_for_child(const struct session *session, int *status)
+{
+	pid_t pid = session_child(session), got;
+
+	while ((got = waitpid(pid, status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+		pass_on_signals(session);
+		nanosleep(&(struct timespec){.tv_nsec = LET_GO_STEP_NS}, NULL);
+	}
+	return got == pid;
+}
+
 static int trace(const struct options *options, struct session *session)
 {
+	struct catching catching = {
+	    .session = session, .signal = options->bad_reference_signal, .say = catching_say_error};
+	_cleanup_(notices_fini) struct notices notices = {.speaks = true};
 	struct stop stop = {0};
 	struct error error = {0};
 	uint64_t leaks = 0, said_ns = 0;
-	int result, status = 0;
+	int result = 0, status = 0;
+	bool over = false;
 
-	while (pass_on_signals(session)) {
-		follow_stop(session, &stop);
+	notices_begin(&notices, options, session);
+	while (!over && pass_on_signals(session)) {
+		follow_stop(session, &catching, &stop);
 		result = session_step(session, STEP_MS, &error);
-		if (result == -ECHILD)
-			break;
-		if (result < 0 && result != -EINTR) {
+		catching_step(&catching);
+		notices_step(&notices);
+		over = result == -ECHILD;
+		if (result < 0 && result != -EINTR && !over) {
 			fprintf(stderr, "htrace: %s\n", error.message);
 			break;
 		}
 		say_waiting(session, &said_ns);
 	}
+	catching_end(&catching);
 	session_reconcile(session);
 	session_stop(session);
+	notices_end(&notices);
 	output_say_complaint(session_complaint(session));
 	signals_release_stops();
 	result = report(options, session, &leaks);
 	session_outlive_targets(session);
 	if (result < 0)
 		return EXIT_HTRACE_FAILED;
-	if (!session_child_ended(session, &status))
+	if (!session_child_ended(session, &status) && !(over && wait_for_child(session, &status)))
 		return EXIT_HTRACE_FAILED;
 	if (leaks && options->error_exitcode >= 0)
 		return options->error_exitcode;
@@ -211,6 +240,8 @@ int command_run(const struct options *options, int argc, char **argv)
 	    .follow_children = !options->no_children,
 	    .traces_max = options->traces_max,
 	    .ring_bytes = options->ring_bytes,
+	    .bad_reference_signal = options->bad_reference_signal,
+	    .every_ns = options->every_ns,
 	};
 	_cleanup_(free) char *path = NULL;
 	struct error error = {0};

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "report/report.h"
+#include "session/trigger.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,14 +30,25 @@ struct options {
 	uint32_t traces_max;
 	uint64_t duration_ns; /* 0: without end */
 	bool no_children;
-	int error_exitcode;  /* -1: not given */
-	uint32_t ring_bytes; /* $HTRACE_RING_BYTES; 0: not given */
-	pid_t pid;           /* 0: not given */
-	uint64_t linger_ns;  /* of a session whose target has ended */
-	bool all;            /* every process, */
-	const char *cgroup;  /* of this cgroup; NULL: of the machine */
-	bool by_debugger;    /* which holds the process, and lets the agent in */
+	int error_exitcode;       /* -1: not given */
+	uint32_t ring_bytes;      /* $HTRACE_RING_BYTES; 0: not given */
+	pid_t pid;                /* 0: not given */
+	uint64_t linger_ns;       /* of a session whose target has ended */
+	bool all;                 /* every process, */
+	const char *cgroup;       /* of this cgroup; NULL: of the machine */
+	bool by_debugger;         /* which holds the process, and lets the agent in */
+	int bad_reference_signal; /* 0: bad references are only reported */
+	struct trigger triggers[TRIGGERS_MAX];
+	size_t triggers_n;
+	const char *trigger_output; /* pattern of the files; NULL: the default one */
+	uint64_t trigger_quiet_ns;  /* 0: not given */
+	uint64_t every_ns;          /* between snapshots; 0: none are taken */
 	const char *awaited; /* path of a program that somebody else will start; NULL: none */
+
+	/* What reports tell. */
+	struct filter *filter; /* NULL: all */
+	enum report_cloexec cloexec;
+	enum report_sort sort;
 };
 
 enum verb_bit {

@@ -52,6 +52,7 @@ static int serve_words(struct serving *serving, const struct verb *verb, int arg
 		return EXIT_USAGE;
 	status = verb->serve(serving, &options, words.plain_n, words.plain);
 	option_words_fini(&words);
+	options_fini(&options);
 	return status;
 }
 
@@ -184,10 +185,24 @@ static void say_event(struct host *host, char *text)
 	free(text);
 }
 
+static void say_notice(void *context, const char *text)
+{
+	say_event(context, xstrdup(text));
+}
+
+static void leave_clients(void *context)
+{
+	struct host *host = context;
+
+	control_close_others(host->control, NULL);
+}
+
 static char *end_in_words(const struct process *process)
 {
 	int status = process->exit_status;
 
+	if (WIFSTOPPED(status))
+		return xasprintf("process %d was let go, and is not traced any more", process->pid);
 	if (WIFSIGNALED(status))
 		return xasprintf("process %d was killed by signal %d (SIG%s)%s", process->pid,
 				 WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ?: "?",
@@ -236,6 +251,7 @@ static void step(struct host *host, uint32_t clients)
 		if (host->over && result != -ECHILD)
 			host->failure = xstrdup(error.message);
 	}
+	catching_step(&host->catching);
 	await_look(host);
 	look_for_end(host);
 }
@@ -267,16 +283,28 @@ void host_run(const struct host_options *options, struct session *session)
 	struct control_ops ops = {.request = receive, .gone = client_gone, .context = &host};
 	bool from_terminal;
 
+	host.catching = (struct catching){.session = session,
+					  .signal = options->bad_reference_signal,
+					  .say = say_notice,
+					  .in_copy = leave_clients,
+					  .context = &host};
 	host.control = control_new(options->socket, &ops);
+	host.notices =
+	    (struct notices){.say = say_notice, .in_copy = leave_clients, .context = &host};
+	notices_begin(&host.notices, options->options, session);
 	while (!host.ending) {
 		uint32_t clients = control_step(host.control);
 
 		readers_step(&host);
 		step(&host, clients);
+		notices_step(&host.notices);
 		if (signals_next(&from_terminal) || is_due_to_end(&host))
 			host_end(&host);
 	}
 	say_last_words(&host);
+	catching_end(&host.catching);
+	notices_end(&host.notices);
+	notices_fini(&host.notices);
 	readers_end(&host);
 	control_free(host.control);
 	free(host.failure);

@@ -16,7 +16,9 @@ struct host_options {
 	pid_t pid;           /* of the target; 0: all processes */
 	uint64_t linger_ns;  /* after its end */
 	const char *awaited; /* path of the program that is yet to come; NULL: `pid` is there */
-	bool attended;       /* it ends unless somebody asks for HOST_HOLD soon */
+	int bad_reference_signal;      /* as session_options has it */
+	const struct options *options; /* of triggers */
+	bool attended;                 /* it ends unless somebody asks for HOST_HOLD soon */
 };
 
 /* Runs until the session has ended; the socket is gone then, and the session stopped. */

@@ -5,6 +5,8 @@
 #include "cli/host.h"
 
 #include "base/array.h"
+#include "cli/caught.h"
+#include "cli/notices.h"
 #include "session/control.h"
 
 /* A request that a forked child answers, or will: clients wait for one another. */
@@ -24,9 +26,11 @@ struct host {
 	struct control_client *holder; /* the session lives as long as it is connected */
 	uint64_t begun_ns, ended_ns;   /* CLOCK_MONOTONIC; ended: the target's end, 0: it lives */
 	uint64_t compared_ns;          /* when the tables were last compared with /proc */
+	struct notices notices;        /* what it says and writes by itself */
 	bool over;                     /* nothing is left to trace */
 	char
 	    *failure; /* why, where the collector failed while its target lived; NULL: it did not */
+	struct catching catching;
 	bool ending;
 	struct host_options arrived; /* once the awaited program has come */
 	char arrived_name[16];

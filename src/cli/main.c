@@ -76,7 +76,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 {
 	struct options options;
 	struct error error;
-	int used;
+	int used, status;
 
 	if (!verb->run)
 		return ask_session(verb, argc, argv);
@@ -87,7 +87,9 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 		fprintf(stderr, "htrace: %s\n", error.message);
 		return EXIT_USAGE;
 	}
-	return verb->run(&options, argc - used, argv + used);
+	status = verb->run(&options, argc - used, argv + used);
+	options_fini(&options);
+	return status;
 }
 
 int main(int argc, char **argv)

@@ -11,6 +11,9 @@
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *out,
 		  struct error *error);
 
+/* Frees what the options own. Where parsing failed, that is done. */
+void options_fini(struct options *options);
+
 /* What options_parse_mixed() found beside options; the words are argv's. */
 struct option_words {
 	char **plain; /* that are no options */

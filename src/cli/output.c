@@ -55,6 +55,15 @@ void output_progress(void *context, const char *module_path)
 
 /* ---- the report ---- */
 
+void output_choose(const struct options *options, struct report *report)
+{
+	report->cloexec = options->cloexec;
+	report->sort = options->sort;
+	report_filter(report, options->filter);
+	report_detail(report, options->format);
+	report_keep_top(report);
+}
+
 /* What is written: a report, or bytes that are there already. */
 struct content {
 	const struct options *options;

@@ -4,6 +4,9 @@
 
 #include "cli/commands.h"
 
+/* Leaves of the report what `options` ask for, with the details of its handles, in their order. */
+void output_choose(const struct options *options, struct report *report);
+
 /*
  * Writes the report as `options` say; `stream` is the verb's own. When FILE cannot be written, says
  * so and writes to `stream`. Returns 0, or a negative errno when even that failed.
@@ -12,6 +15,10 @@ int output_report(const struct options *options, const struct report *report, FI
 
 /* The same for what a session has written. */
 int output_bytes(const struct options *options, const char *bytes, size_t bytes_n, FILE *stream);
+
+/* What the options say of the report: what it lists, what it hides. Before anybody counts its leaks
+ * or writes it. */
+void output_choose(const struct options *options, struct report *report);
 
 /* How to write there: colour and width of a terminal, plain for a file (-o). */
 struct report_style output_style(const struct options *options, FILE *stream);

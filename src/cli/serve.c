@@ -1,6 +1,7 @@
 /* Owns what each verb does in a session: arguments to calls of session and report. */
 #include "cli/host.h"
 #include "cli/options.h"
+#include "cli/output.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -98,6 +99,9 @@ int serve_diff(struct serving *serving, const struct options *options, int argc,
 	report.snapshot_told = true;
 	if (options->pid)
 		report_keep(&report, options->pid);
+	report.cloexec_since_ns = snapshot.time_ns;
+	report.cloexec_pid = options->pid;
+	output_choose(options, &report);
 	report_name(&report);
 	result = options->format->write(&report, &serving->style, serving->out);
 	report_fini(&report);
@@ -147,6 +151,9 @@ int serve_show(struct serving *serving, const struct options *options, int argc,
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report.filter = options->filter;
+	if (query.number >= 0)
+		report_detail_handles(&report, &query);
 	report_name_traces(&report, &query);
 	result = options->format->write_traces(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
@@ -165,6 +172,9 @@ int serve_handles(struct serving *serving, const struct options *options, int ar
 		return EXIT_USAGE;
 	session_report(serving->session, NULL, &report, serving->progress,
 		       serving->progress_context);
+	report.filter = options->filter;
+	report.sort = options->sort;
+	report_detail_handles(&report, &query);
 	report_name_handles(&report, &query);
 	result = options->format->write_handles(&report, &query, &serving->style, serving->out);
 	report_fini(&report);
@@ -181,6 +191,7 @@ int serve_processes(struct serving *serving, const struct options *options, int 
 		return too_many(serving, "processes", "no words");
 	session_report(serving->session, &since_tracing, &report, serving->progress,
 		       serving->progress_context);
+	report_filter(&report, options->filter);
 	result = options->format->write_processes(&report, &serving->style, serving->out);
 	report_fini(&report);
 	return stream_status(serving, result);

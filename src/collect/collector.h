@@ -22,6 +22,10 @@ struct collector_options {
 	uint32_t ring_bytes;      /* a power of two; collectors without a ring ignore it */
 	bool everything;          /* every process of the machine but this one and its children,
 				     from create() on; children are followed */
+	int bad_reference_signal; /* not 0: what the thread is sent, right at the call, by a bad
+				     reference: EBADF of a number that is not open; its record
+				     has EVENT_SYSCALL_SIGNALLED. SIGSTOP: the process stays
+				     stopped, free for a debugger */
 	const char *cgroup;       /* with `everything`: only processes that are or come into this
 				     cgroup or one below it, and what they fork (which stays
 				     traced wherever it goes); a path; NULL: all */

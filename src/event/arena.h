@@ -91,6 +91,8 @@ struct arena {
 	/* Futex: 1 while the collector sleeps. An agent whose ring fills, or whose process ends,
 	 * makes it 0 and wakes the collector. */
 	uint32_t sleeping;
+	uint32_t bad_reference_signal; /* for a thread whose call was one; 0: none */
+	uint32_t reserved;
 	uint32_t in_ticks; /* event_header.time_ns is the CPU's time stamp counter */
 	uint64_t mappings; /* the last event_syscall.mappings given out; atomically added to */
 	uint64_t dropped;  /* records of threads that found no slot */

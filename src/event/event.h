@@ -61,6 +61,12 @@ enum event_phase {
 	EVENT_LEAVE = 2, /* result is the call's: >= 0, or a negative errno */
 };
 
+enum event_syscall_flags {
+	EVENT_SYSCALL_SIGNALLED = 1, /* a bad reference: the thread was sent the signal that the
+					collector's options have for it */
+};
+
+/* header.flags: enum event_syscall_flags. */
 struct event_syscall {
 	struct event_header header;
 	uint32_t number;   /* of the x86-64 table, __NR_* */
@@ -68,7 +74,8 @@ struct event_syscall {
 	uint16_t stacks_n; /* pieces in use; 0: no stack was taken */
 	int64_t result;
 	uint64_t args[6];
-	uint64_t out[2];      /* what the call wrote, as enum plan_out says */
+	uint64_t out[2];      /* what the call wrote, as enum plan_out says; where it failed with
+				 EMFILE or ENFILE: the soft RLIMIT_NOFILE (0: not told), and 0 */
 	uint64_t mappings;    /* collector's number of the mappings as they were; 0: it has none */
 	uint32_t known_stack; /* not 0: the stack that a footprint was told for (collector.h) */
 	uint32_t reserved;
@@ -149,7 +156,8 @@ enum event_exit_flags {
 /* EVENT_DATA_FDS before it is what was open until now. Threads may be left out. */
 struct event_exit {
 	struct event_header header;
-	int32_t status; /* as wait(2) gives it; with EVENT_EXIT_PROCESS */
+	int32_t status; /* as wait(2) gives it; with EVENT_EXIT_PROCESS. WIFSTOPPED(): the process
+			   lives, but was let go, and is not traced any more */
 	uint32_t reserved;
 };
 
@@ -171,7 +179,13 @@ struct event_map {
 	char path[]; /* as the target sees it */
 };
 
-/* Records that a collector could not hand over; whose they were is not known. */
+enum event_lost_flags {
+	EVENT_LOST_FAILURES = 1, /* all of them were calls that failed for want of a handle
+				    (PLAN_LEAVE_FULL): they changed no table */
+};
+
+/* Records that a collector could not hand over; whose they were is not known. header.flags: enum
+ * event_lost_flags. */
 struct event_lost {
 	struct event_header header;
 	uint64_t count;

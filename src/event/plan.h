@@ -12,6 +12,7 @@ enum {
 	PLAN_SYSCALLS_MAX = 512, /* x86-64 numbers end at 470 or so */
 	PLAN_GUARD_VALUES_MAX = 64,
 	PLAN_POLLED_MAX = 4096,
+	PLAN_QUESTIONS_MAX = 8,
 	PLAN_NO_ARG = 0xff,
 };
 
@@ -79,11 +80,21 @@ struct plan_guard_value {
 	uint32_t value;
 };
 
+/* A call with (u32)args[1] == value and args[2] >= least does nothing but ask whether its number is
+ * open: EBADF is the answer "no", and no bad reference. */
+struct plan_question {
+	uint32_t number; /* system call */
+	uint32_t value;
+	uint32_t least;
+};
+
 /* The whole plan, indexed by system call number. */
 struct plan {
 	struct syscall_plan calls[PLAN_SYSCALLS_MAX];
 	struct plan_guard_value guard_values[PLAN_GUARD_VALUES_MAX];
 	uint32_t guard_values_n;
+	uint32_t questions_n;
+	struct plan_question questions[PLAN_QUESTIONS_MAX];
 };
 
 _Static_assert(sizeof(struct syscall_plan) == 16, "shared with BPF");

@@ -42,6 +42,23 @@ static inline int plan_no_descriptor(uint64_t arg)
 	return (int32_t)arg == -1 || (int32_t)arg == -100;
 }
 
+/* Whether the call does nothing but ask about its number. */
+static inline int plan_only_asks(const struct plan *plan, uint32_t number, const uint64_t args[6])
+{
+	for (uint32_t i = 0; i < PLAN_QUESTIONS_MAX && i < plan->questions_n; i++)
+		if (plan->questions[i].number == number &&
+		    plan->questions[i].value == (uint32_t)args[1] &&
+		    args[2] >= plan->questions[i].least)
+			return 1;
+	return 0;
+}
+
+/* Whether `arg` (an index, or PLAN_NO_ARG) is a number that nothing but a descriptor has. */
+static inline int plan_is_number(uint8_t arg, const uint64_t args[6])
+{
+	return arg < 6 && (int32_t)args[arg] >= 0;
+}
+
 /* Whether no argument of the call could be a bad reference; a call without fd_arg is left alone. */
 static inline int plan_no_descriptors(const struct syscall_plan *call, const uint64_t args[6])
 {

@@ -133,6 +133,7 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 	kinds_free(record); /* none of that code is there any more */
 	stale_close_forget(record->table);
 	fds_correct(model, record->table, fds, actor, NULL, ORIGIN_INHERITED);
+	crossings_add(model, record, actor->time_ns);
 }
 
 void model_exit(struct model *model, const struct actor *actor, uint16_t exit_flags, int32_t status,

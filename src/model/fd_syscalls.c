@@ -6,9 +6,9 @@
 
 #include "model/control_message.h"
 #include "model/fd_syscalls_table.h"
+#include "model/opening_type.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
@@ -20,7 +20,6 @@ enum {
 	SOCKET_LEVEL = 1,
 	SECCOMP_SET_MODE_FILTER_OP = 1,
 	AT_FDCWD_NUMBER = -100,
-	SHELL_SAVES_ABOVE = 10,
 };
 
 /* Operations under construction; a full list ends with HANDLE_RECONCILE. */
@@ -126,6 +125,8 @@ void fd_syscalls_plan(struct plan *out, bool bad_references)
 			out->guard_values[out->guard_values_n++] =
 			    (struct plan_guard_value){request->number, request->value};
 	}
+	for (size_t i = 0; i < fd_questions_table_n; i++)
+		out->questions[out->questions_n++] = fd_questions_table[i];
 }
 
 static void op_add(struct op_list *list, struct handle_op op)
@@ -179,36 +180,21 @@ static bool cloexec_of(const struct event_syscall *event, uint8_t source, uint8_
 	}
 }
 
-/* Device nodes have a type of their own, as they have in /proc/PID/fd. NULL: a way to what is open
- * already, whatever that is. */
-static const char *type_of_path(const char *path, size_t bytes)
-{
-	static const char *const ways[] = {"/dev/fd/", "/dev/std", "/proc/self/fd/"};
-	static const char device[] = "/dev/", shared_memory[] = "/dev/shm/";
-
-	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
-		if (bytes >= strlen(ways[i]) && !memcmp(path, ways[i], strlen(ways[i])))
-			return NULL;
-	if (bytes < sizeof(device) - 1 || memcmp(path, device, sizeof(device) - 1))
-		return "file";
-	if (bytes >= sizeof(shared_memory) - 1 &&
-	    !memcmp(path, shared_memory, sizeof(shared_memory) - 1))
-		return "file";
-	return "device";
-}
-
 static void decode_open(struct op_list *list, const struct event_data *data)
 {
-	const char *name = NULL, *type = list->row->type;
+	const char *name = NULL;
 	uint32_t bytes = 0;
 
 	if (data && data->kind == EVENT_DATA_PATH && list->row->data == PLAN_DATA_PATH) {
 		name = (const char *)data->bytes;
 		bytes = strnlen(name, data->size);
-		if (type && !strcmp(type, "file"))
-			type = type_of_path(name, bytes);
 	}
-	op_open(list, list->event->result, type, list->cloexec);
+	op_open(list, list->event->result, opening_type(list->event, list->row->type, name, bytes),
+		list->cloexec);
+	if (list->row->alike) {
+		list->ops[0].alike = true;
+		list->ops[0].source = (int32_t)list->event->args[0];
+	}
 	if (bytes && list->ops[0].kind == HANDLE_OPEN) {
 		list->ops[0].name = name;
 		list->ops[0].name_bytes = bytes;
@@ -238,13 +224,15 @@ static bool opens_new(const struct event_syscall *event, const struct fd_syscall
 static void decode_pair(struct op_list *list)
 {
 	const uint64_t *out = list->event->out;
+	const char *type;
 
 	if (out[0] == out[1]) { /* two numbers are never equal: they could not be read */
 		op_reconcile(list);
 		return;
 	}
-	op_open(list, (int32_t)out[0], list->row->type, list->cloexec);
-	op_open(list, (int32_t)out[1], list->row->type, list->cloexec);
+	type = opening_type(list->event, list->row->type, NULL, 0);
+	op_open(list, (int32_t)out[0], type, list->cloexec);
+	op_open(list, (int32_t)out[1], type, list->cloexec);
 }
 
 static void decode_clone(struct op_list *list)
@@ -364,20 +352,16 @@ static void decode_close(struct op_list *list)
 				 .error = event->result < -4095 ? -EIO : (int32_t)event->result});
 }
 
-/*
- * fcntl(fd, F_GETFD) is how programs ask whether a number is open: EBADF is the answer "no". Shells
- * ask by saving what a redirection may cover: fcntl(fd, F_DUPFD, 10).
- */
 static bool only_asks(const struct op_list *list)
 {
 	const struct event_syscall *event = list->event;
-	uint32_t command = (uint32_t)event->args[1];
 
-	if (list->row->does != FD_FCNTL)
-		return false;
-	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
-		return event->args[2] >= SHELL_SAVES_ABOVE;
-	return command == F_GETFD || command == F_GETFL;
+	for (size_t i = 0; i < fd_questions_table_n; i++)
+		if (fd_questions_table[i].number == event->number &&
+		    fd_questions_table[i].value == (uint32_t)event->args[1] &&
+		    event->args[2] >= fd_questions_table[i].least)
+			return true;
+	return false;
 }
 
 static void op_bad(struct op_list *list, int32_t number, bool asks)

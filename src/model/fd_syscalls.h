@@ -37,6 +37,7 @@ struct handle_op {
 	int32_t error;  /* HANDLE_CLOSE_FAILED, _EXHAUSTED: negative errno */
 	bool cloexec;
 	bool asks;        /* HANDLE_BAD_REFERENCE: the call does nothing but ask about `number` */
+	bool alike;       /* HANDLE_OPEN: of the same kind of `type` as `source`, if that is one */
 	const char *type; /* "file", "socket", "eventfd", ...: static; NULL: not known */
 	const char *name; /* path given to the call, or NULL; borrowed from the event */
 	uint32_t name_bytes;

@@ -32,6 +32,7 @@ enum {
 		.number = number_, .name = name_, .does = does_, .type = type_, .fd_arg = fd_,     \
 		.fd_arg2 = NO, __VA_ARGS__                                                         \
 	}
+#define ALIKE          .alike = true
 #define NEVER          .cloexec = CLOEXEC_NEVER
 #define ALWAYS         .cloexec = CLOEXEC_ALWAYS
 #define FLAG(arg, bit) .cloexec = CLOEXEC_ARG, .cloexec_arg = arg, .cloexec_mask = bit
@@ -67,8 +68,8 @@ const struct fd_syscall fd_syscalls_table[] = {
 
     /* Sockets and pipes. */
     CALL(41, "socket", FD_OPEN, "socket", NO, FLAG(1, O_CLOEXEC_BIT)),
-    CALL(43, "accept", FD_OPEN, "socket", 0, NEVER),
-    CALL(288, "accept4", FD_OPEN, "socket", 0, FLAG(3, O_CLOEXEC_BIT)),
+    CALL(43, "accept", FD_OPEN, "socket", 0, NEVER, ALIKE),
+    CALL(288, "accept4", FD_OPEN, "socket", 0, FLAG(3, O_CLOEXEC_BIT), ALIKE),
     CALL(53, "socketpair", FD_OPEN_PAIR, "socket", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 3)),
     CALL(22, "pipe", FD_OPEN_PAIR, "pipe", NO, NEVER, OUT(INT_PAIR, 0), PIPE_PAGES),
     CALL(293, "pipe2", FD_OPEN_PAIR, "pipe", NO, FLAG(1, O_CLOEXEC_BIT), OUT(INT_PAIR, 0),
@@ -306,3 +307,13 @@ const struct fd_request fd_requests_table[] = {
 };
 
 const size_t fd_requests_table_n = sizeof(fd_requests_table) / sizeof(*fd_requests_table);
+
+/* Shells ask by saving what a redirection may cover, which is below 10. */
+const struct plan_question fd_questions_table[] = {
+    {72, 1, 0},     /* fcntl F_GETFD */
+    {72, 3, 0},     /* F_GETFL */
+    {72, 0, 10},    /* F_DUPFD */
+    {72, 1030, 10}, /* F_DUPFD_CLOEXEC */
+};
+
+const size_t fd_questions_table_n = sizeof(fd_questions_table) / sizeof(*fd_questions_table);

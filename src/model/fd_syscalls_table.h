@@ -4,6 +4,7 @@
 
 #include "event/plan.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,6 +54,7 @@ struct fd_syscall {
 	uint8_t data, data_arg;
 	uint8_t guard, guard_arg;
 	uint16_t out_offset;
+	bool alike; /* what it opens is of the kind that args[0] is */
 	uint32_t guard_value;
 };
 
@@ -80,6 +82,8 @@ struct fd_request {
 	const char *type;
 };
 
+extern const struct plan_question fd_questions_table[];
+extern const size_t fd_questions_table_n;
 extern const struct fd_syscall fd_syscalls_table[];
 extern const size_t fd_syscalls_table_n;
 extern const struct fd_request fd_requests_table[];

@@ -101,9 +101,11 @@ static void correct_closed(struct correcting *correcting, int32_t number)
 		enum handle_origin origin =
 		    correcting->unseen == ORIGIN_UNKNOWN ? known->origin : correcting->unseen;
 		bool cloexec = known->cloexec;
+		enum opened_as opened_as = known->opened_as;
 
 		handle = handle_found(correcting->model, table, number, origin, known->type);
 		handle->opened = opened;
+		handle->opened_as = opened_as;
 		handle->cloexec = cloexec;
 		handle->touched_ns = now_ns;
 		return;
@@ -171,6 +173,7 @@ void awaited_arrived(struct model *model, const struct handle_table *source,
 		if (child->open) {
 			child->opened = handle->opened;
 			child->type = handle->type;
+			child->opened_as = handle->opened_as;
 			if (child->touched_ns == awaited.time_ns)
 				child->cloexec = handle->cloexec;
 			handle_share_name(child, handle);

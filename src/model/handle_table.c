@@ -86,8 +86,11 @@ void handle_table_forget(struct handle_table *table, int32_t number)
 {
 	struct handle_chunk *chunk;
 
-	if (!handle_table_get(table, number))
+	const struct handle *handle = handle_table_get(table, number);
+
+	if (!handle)
 		return;
+	table->open -= handle->open;
 	chunk = map_get_pointer(&table->chunks, (uint32_t)number / HANDLES_PER_CHUNK);
 	chunk_forget(chunk, number % HANDLES_PER_CHUNK);
 }
@@ -114,6 +117,12 @@ void handle_table_trim(struct handle_table *table, bool keep_past)
 	}
 	map_fini(&table->chunks);
 	table->chunks = kept;
+}
+
+void handle_set_open(struct handle_table *table, struct handle *handle, bool open)
+{
+	table->open += open - handle->open;
+	handle->open = open;
 }
 
 void handle_set_name(const struct handle_table *table, struct handle *handle, const char *name,
@@ -158,10 +167,11 @@ struct handle_past *handle_past(struct handle *handle)
 	return &chunk->past[handle->number % HANDLES_PER_CHUNK];
 }
 
-void handle_copy(struct handle *copy, const struct handle *source)
+void handle_copy(struct handle_table *table, struct handle *copy, const struct handle *source)
 {
 	const struct handle_past *past = model_handle_past(source);
 
+	table->open += source->open - copy->open;
 	name_unref(copy->name);
 	*copy = *source;
 	name_ref(copy->name);

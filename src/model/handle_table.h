@@ -25,6 +25,7 @@ struct handle_table {
 	uint32_t refs;
 	bool complete;                /* what is not in it is not open */
 	struct process_record *owner; /* counts the places of what is opened in it */
+	uint64_t open;                /* handles that are */
 	struct names *names;          /* of all tables */
 	struct map chunks;            /* number / HANDLES_PER_CHUNK -> struct handle_chunk * */
 	struct stale_memory *stale;   /* NULL: nothing to remember */
@@ -45,6 +46,9 @@ struct handle *handle_table_put(struct handle_table *table, int32_t number);
 void handle_table_forget(struct handle_table *table, int32_t number);
 void handle_table_trim(struct handle_table *table, bool keep_past);
 
+/* The handle is open from now on, or no longer. */
+void handle_set_open(struct handle_table *table, struct handle *handle, bool open);
+
 /* Sets the name (copied; NULL: none). */
 void handle_set_name(const struct handle_table *table, struct handle *handle, const char *name,
 		     size_t bytes);
@@ -53,8 +57,8 @@ void handle_share_name(struct handle *handle, const struct handle *source);
 /* What the number stood for before (never NULL), to be changed. */
 struct handle_past *handle_past(struct handle *handle);
 
-/* `copy` becomes as `source`, with its name and past. */
-void handle_copy(struct handle *copy, const struct handle *source);
+/* `copy`, of `table`, becomes as `source`, with its name and past. */
+void handle_copy(struct handle_table *table, struct handle *copy, const struct handle *source);
 
 size_t handle_table_bytes(const struct handle_table *table);
 

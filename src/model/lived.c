@@ -55,3 +55,14 @@ uint64_t lived_quantile(const struct lived *lived, uint32_t thousandths)
 	return bucket == LIVED_BUCKETS - 1 || end_ns > lived->longest_ns ? lived->longest_ns
 									 : end_ns;
 }
+
+uint64_t lived_longer(const struct lived *lived, uint64_t length_ns)
+{
+	uint64_t count = 0;
+
+	if (lived->longest_ns < length_ns)
+		return 0;
+	for (uint32_t bucket = LIVED_BUCKETS; --bucket > bucket_of(length_ns);)
+		count += lived->buckets[bucket];
+	return count ?: 1; /* the longest */
+}

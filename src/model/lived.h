@@ -45,4 +45,7 @@ void lived_add(struct lived *lived, uint64_t opened_ns, uint64_t closed_ns, uint
  */
 uint64_t lived_quantile(const struct lived *lived, uint32_t thousandths);
 
+/* How many closed handles lived so long or longer, at least: those of whole buckets. */
+uint64_t lived_longer(const struct lived *lived, uint64_t length_ns);
+
 #endif

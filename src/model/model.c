@@ -5,6 +5,7 @@
 #include "model/model.h"
 
 #include "base/alloc.h"
+#include "model/handle_type.h"
 #include "model/kinds.h"
 #include "model/model_private.h"
 #include "stack/stack_table.h"
@@ -22,6 +23,7 @@ struct model *model_new(const struct model_observer *observer)
 	struct model *model = xcalloc(1, sizeof(*model));
 
 	model->quiet_ns = EXHAUSTED_QUIET_NS;
+	model->every_ns = GROWTH_STEP_NS;
 	if (observer)
 		model->observer = *observer;
 	return model;
@@ -51,6 +53,7 @@ void model_free(struct model *model)
 	array_fini(&model->awaited);
 	map_fini(&model->awaited_keys);
 	strtab_fini(&model->strings);
+	crossings_fini(model);
 	names_fini(&model->names);
 	free(model);
 }
@@ -80,7 +83,7 @@ void handle_shut(struct model *model, struct handle_table *table, struct handle 
 				    .before_ns = handle->opened.time_ns};
 
 	stale_close_remember(table, handle, moment);
-	handle->open = false;
+	handle_set_open(table, handle, false);
 	*handle_past(handle) = (struct handle_past){.closed = *moment, .opened = handle->opened};
 	handle->closed_by = cause;
 	if (table->owner)
@@ -95,7 +98,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 {
 	struct handle *handle = handle_table_put(table, number);
 
-	handle->open = true;
+	handle_set_open(table, handle, true);
 	handle->cloexec = false;
 	handle->origin = origin;
 	handle->opened = (struct handle_moment){0};
@@ -103,6 +106,7 @@ struct handle *handle_found(struct model *model, struct handle_table *table, int
 	handle->awaited = false;
 	handle->observed = false;
 	handle->type = type ? strtab_intern(&model->strings, type) : NULL;
+	handle->opened_as = type ? OPENED_AS_TYPE : OPENED_AS_UNKNOWN;
 	handle_set_name(table, handle, NULL, 0);
 	if (table->owner)
 		place_open(table->owner, handle);
@@ -121,6 +125,19 @@ static void tell_opened(struct model *model, const struct handle *handle, uint32
 		model->observer.trace(model->observer.context, &trace);
 }
 
+/* accept() says "socket"; the listening one is known to be a tcp one. */
+static const char *type_of_op(struct model *model, const struct handle_table *table,
+			      const struct handle_op *op)
+{
+	const struct handle *like = op->alike ? handle_table_get(table, op->source) : NULL;
+
+	if (!op->type)
+		return NULL;
+	if (like && like->open && like->type && handle_type_is(like->type, op->type))
+		return like->type;
+	return strtab_intern(&model->strings, op->type);
+}
+
 static void open_one(struct model *model, const struct actor *actor, struct handle_table *table,
 		     const struct handle_op *op)
 {
@@ -128,7 +145,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	const struct handle *source =
 	    op->kind == HANDLE_DUPLICATE ? handle_table_get(table, op->source) : NULL;
 	struct handle *handle = handle_table_put(table, op->number);
-	const char *type = op->type ? strtab_intern(&model->strings, op->type) : NULL;
+	const char *type = type_of_op(model, table, op);
 
 	if (source == handle || (source && !source->open))
 		source = NULL;
@@ -143,7 +160,7 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 		else
 			handle_shut(model, table, handle, &now, CLOSED_UNSEEN, TRACE_CALL_NONE);
 	}
-	handle->open = true;
+	handle_set_open(table, handle, true);
 	handle->cloexec = op->cloexec;
 	handle->origin = op->kind == HANDLE_RECEIVE ? ORIGIN_RECEIVED : ORIGIN_OPENED;
 	handle->opened = now;
@@ -152,6 +169,9 @@ static void open_one(struct model *model, const struct actor *actor, struct hand
 	handle->awaited = false;
 	handle->observed = false;
 	handle->type = source ? source->type : type;
+	handle->opened_as = source && source->opened_as != OPENED_AS_TYPE
+				? source->opened_as
+				: opened_as_of(handle->type);
 	if (source)
 		handle_share_name(handle, source);
 	else
@@ -294,33 +314,55 @@ static void tell_one(void *context, struct handle *handle)
 		telling->each(telling->context, handle);
 }
 
-static void tell_table(const struct handle_table *table, struct telling *telling)
+static void tell_table(const struct handle_table *table, void *context)
 {
+	struct telling *telling = context;
 	bool all = telling->number < 0;
 
 	handle_table_each(table, all ? 0 : telling->number, all ? INT32_MAX : telling->number, all,
 			  tell_one, telling);
 }
 
-static void tell_tables(const struct model *model, const struct process *process,
-			struct telling *telling)
+/* The tables of a process: its leader's first. */
+static void tables_each(const struct model *model, const struct process *process,
+			void (*each)(const struct handle_table *table, void *context),
+			void *context)
 {
 	const struct process_record *record = (const struct process_record *)process;
 	const struct handle_table *leader = task_table(model, record, process->pid);
 
 	if (process->exited)
 		leader = record->table;
-	tell_table(leader, telling);
+	each(leader, context);
 	if (leader != record->table)
-		tell_table(record->table, telling);
+		each(record->table, context);
 	array_each (tid, &record->own_tables) {
 		const struct task *task = task_find(model, process->pid, *tid);
 
 		if (task && task->table && task->table != leader)
-			tell_table(task->table, telling);
+			each(task->table, context);
 	}
 	array_each (table, &record->ended)
-		tell_table(*table, telling);
+		each(*table, context);
+}
+
+static void tell_tables(const struct model *model, const struct process *process,
+			struct telling *telling)
+{
+	tables_each(model, process, tell_table, telling);
+}
+
+static void count_open(const struct handle_table *table, void *context)
+{
+	*(uint64_t *)context += table->open;
+}
+
+uint64_t model_open_count(const struct model *model, const struct process *process)
+{
+	uint64_t open = 0;
+
+	tables_each(model, process, count_open, &open);
+	return open;
 }
 
 void model_open_handles(const struct model *model, const struct process *process,
@@ -358,8 +400,9 @@ const struct place *model_place(const struct model *model, const struct process 
 	if (handle->place >= process->places.count)
 		return NULL;
 	place = &process->places.data[handle->place];
-	return place->stack_id == handle->opened.stack_id && place->type == handle->type ? place
-											 : NULL;
+	return place->stack_id == handle->opened.stack_id && place->type == handle_class(handle)
+		   ? place
+		   : NULL;
 }
 
 size_t model_bytes(const struct model *model)
@@ -373,6 +416,7 @@ size_t model_bytes(const struct model *model)
 	bytes += model->awaited.capacity * sizeof(struct awaited);
 	bytes += model->awaited_keys.capacity * sizeof(struct map_entry);
 	bytes += model->processes.capacity * sizeof(void *);
+	bytes += crossings_bytes(model);
 	map_each (entry, &model->tables)
 		bytes += handle_table_bytes((struct handle_table *)(uintptr_t)entry->value);
 	array_each (item, &model->processes) {
@@ -380,8 +424,11 @@ size_t model_bytes(const struct model *model)
 
 		bytes += sizeof(*record);
 		bytes += record->public.places.capacity * sizeof(struct place);
-		array_each (place, &record->public.places)
+		array_each (place, &record->public.places) {
 			bytes += place->ends ? sizeof(*place->ends) : 0;
+			bytes += place->growth ? sizeof(*place->growth) : 0;
+		}
+		bytes += record->public.growth_times ? sizeof(struct growth_times) : 0;
 		bytes += record->public.bad_references.capacity * sizeof(struct bad_reference);
 		bytes += exhausted_bytes(record->public.exhausted);
 		bytes += record->place_index.capacity * sizeof(struct map_entry);

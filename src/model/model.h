@@ -14,8 +14,10 @@
 
 #include "base/array.h"
 #include "event/event.h"
+#include "model/crossing.h"
 #include "model/exhausted.h"
 #include "model/fd_syscalls.h"
+#include "model/growth.h"
 #include "model/lived.h"
 
 #include <stdbool.h>
@@ -45,6 +47,19 @@ enum close_cause {
 	CLOSED_UNSEEN = 3,  /* it was found gone */
 };
 
+/*
+ * What was known of a handle's type when it was opened. Its place is told by that: what only a look
+ * at the living process tells later (a path leads to a directory, what was received is a pipe) must
+ * not tear apart those that were looked at and those that were closed before anybody could.
+ */
+enum opened_as {
+	OPENED_AS_TYPE = 0, /* all of it */
+	OPENED_AS_UNKNOWN = 1,
+	OPENED_AS_FILE = 2,   /* by a path, whatever that leads to */
+	OPENED_AS_SOCKET = 3, /* of a kind that was not told */
+	OPENED_AS_DEVICE = 4, /* by a path in the folder of devices */
+};
+
 enum { PLACE_NONE = 0xffffffff };
 
 /* What is known of one number of one table: the handle that is open, and the last that was. */
@@ -52,7 +67,7 @@ struct handle {
 	int32_t number;
 	uint32_t place; /* index into process.places of the process that counts it (model_place());
 			   PLACE_NONE: before tracing, or opened by another process */
-	const char *type;    /* NULL: not known */
+	const char *type;    /* as much of it as is known (model/handle_type.h); NULL: nothing */
 	const char *name;    /* owned by the model; NULL: not known */
 	uint64_t touched_ns; /* the last event about this number */
 	struct handle_moment opened;
@@ -64,6 +79,7 @@ struct handle {
 			    */
 	enum handle_origin origin : 8; /* of the open one, or of the last one */
 	enum close_cause closed_by : 8;
+	enum opened_as opened_as : 3;
 };
 
 /* The handle that a number stood for before: kept where there was one, beside struct handle. */
@@ -72,15 +88,19 @@ struct handle_past {
 	struct handle_moment opened; /* the opening of the handle that it closed */
 };
 
-/* One opening place: a (type, opening stack, origin) of one process. */
+/* The part of a handle's type that its place is told by; NULL: nothing was known of it. */
+const char *handle_class(const struct handle *handle);
+
+/* One opening place: a (class, opening stack, origin) of one process. */
 struct place {
-	const char *type; /* NULL: not known */
+	const char *type; /* the class of its handles (handle_class()); NULL: not known */
 	uint32_t stack_id;
 	enum handle_origin origin;
 	uint64_t opened, closed;    /* counts since tracing began; open now = opened - closed */
 	uint64_t open_most;         /* largest number open at once */
 	uint64_t first_ns, last_ns; /* first and last opening */
 	struct lived *ends;         /* of those that were closed; NULL: none was. The model's */
+	struct growth *growth;      /* at the process's samples; NULL: none was open at one */
 };
 
 enum bad_reference_kind {
@@ -118,7 +138,7 @@ struct process {
 	const char *exe;   /* path of its program; NULL: not told. Owned by the model */
 	uint64_t start_ns; /* when tracing of it began */
 	bool exited;
-	int32_t exit_status; /* as wait(2) gives it */
+	int32_t exit_status; /* as wait(2) gives it; WIFSTOPPED(): it lives, but was let go */
 	uint64_t exit_ns;
 	bool incomplete; /* an event that concerned it may have been lost: its table needs
 			    reconciling */
@@ -128,8 +148,9 @@ struct process {
 	uint64_t reconciled;       /* handles that a comparison with the truth added or removed */
 	ARRAY(struct place) places;
 	ARRAY(struct bad_reference) bad_references;
-	uint64_t bad_references_dropped; /* distinct ones beyond BAD_REFERENCES_MAX */
-	struct exhaustion *exhausted;    /* NULL: no call failed for want of a handle */
+	uint64_t bad_references_dropped;   /* distinct ones beyond BAD_REFERENCES_MAX */
+	struct growth_times *growth_times; /* when it was sampled; NULL: not yet */
+	struct exhaustion *exhausted;      /* NULL: no call failed for want of a handle */
 };
 
 enum { BAD_REFERENCES_MAX = 4096 };
@@ -224,6 +245,11 @@ void model_exit(struct model *model, const struct actor *actor, uint16_t exit_fl
 /* Events were lost: every living process is incomplete. */
 void model_lost(struct model *model);
 
+/* Samples the processes that are due, how many handles each place has open: to be called often. The
+ * first samples of a process come `every_ns` after one another. */
+void model_sample(struct model *model, uint64_t now_ns);
+void model_set_every(struct model *model, uint64_t every_ns);
+
 /* A failure for want of a handle begins a new episode when there was none for so long; default
  * EXHAUSTED_QUIET_NS. What limits there are at the beginning of one is told by the caller. */
 void model_set_quiet(struct model *model, uint64_t quiet_ns);
@@ -256,6 +282,9 @@ const struct process *model_process(const struct model *model, int32_t pid);
 void model_open_handles(const struct model *model, const struct process *process,
 			void (*each)(void *context, const struct handle *handle), void *context);
 
+/* How many these are; takes no time. */
+uint64_t model_open_count(const struct model *model, const struct process *process);
+
 /*
  * Likewise for every record of `number` (-1: of all numbers) in these tables, open or closed
  * before: what was closed before is known until the process ends.
@@ -276,6 +305,10 @@ const struct handle_past *model_handle_past(const struct handle *handle);
 /* The place that counts an open handle of `process`; NULL: none does (see handle.place). */
 const struct place *model_place(const struct model *model, const struct process *process,
 				const struct handle *handle);
+
+/* What went over exec since tracing began, but what a program had that was started by somebody who
+ * is not traced. */
+const struct crossings *model_crossings(const struct model *model);
 
 /*
  * Forked processes that ended with nothing to tell (nothing open that they had opened, no bad

@@ -36,6 +36,12 @@ struct task {
 	struct close_in_flight close;
 };
 
+/* A place of struct crossings, if it is still kept there. */
+struct crossed {
+	uint64_t id;
+	uint32_t index;
+};
+
 struct process_record {
 	struct process public;
 	struct handle_table *table;         /* of all threads that have none of their own */
@@ -47,6 +53,8 @@ struct process_record {
 	struct map bad_index;               /* hash -> index + 1 */
 	struct map kinds;                   /* of handles: kinds.c's */
 	struct map homes;                   /* who closes what, likewise */
+	ARRAY(struct crossed) crossed;      /* of its last exec, whose program is not told yet */
+	uint64_t crossed_ns;                /* that exec's time */
 };
 
 /* `number` of the child's table was being opened in the parent's when it forked. */
@@ -72,9 +80,15 @@ struct model {
 	ARRAY(struct awaited) awaited;
 	struct map awaited_keys; /* hash of (source, number) -> how many of them */
 	bool forgets_attached;
+	uint64_t every_ns;   /* between the first samples of a process */
 	uint64_t quiet_ns;   /* between two episodes of exhaustion */
 	uint32_t ended_kept; /* forked processes that ended and stay */
 	struct forgotten forgotten;
+	struct crossings crossings;
+	struct map crossing_index; /* hash -> index + 1 */
+	uint32_t crossings_standard;
+	uint64_t crossing_ids;
+	uint64_t crossings_full; /* number of an exec for which there is no more room */
 };
 
 /* process.c */
@@ -107,6 +121,7 @@ void place_open(struct process_record *record, struct handle *handle);
 void place_close(struct process_record *record, struct handle *handle,
 		 const struct handle_moment *closed);
 void place_retype(struct process_record *record, struct handle *handle, const char *type);
+enum opened_as opened_as_of(const char *type);
 
 /* close.c */
 void close_begin(struct model *model, const struct actor *actor, struct process_record *record,
@@ -135,6 +150,12 @@ void exhausted_free(struct exhaustion *exhausted);
 void exhausted_stacks_each(const struct exhaustion *exhausted,
 			   void (*each)(void *context, uint32_t stack_id), void *context);
 size_t exhausted_bytes(const struct exhaustion *exhausted);
+
+/* crossing.c: what stays open over an exec, once its table is right; then which program it is */
+void crossings_add(struct model *model, struct process_record *record, uint64_t time_ns);
+void crossings_name(struct model *model, struct process_record *record);
+void crossings_fini(struct model *model);
+size_t crossings_bytes(const struct model *model);
 
 /* fds.c: corrections by an EVENT_DATA_FDS; `unseen` is the origin of what a complete table lacks */
 void fds_correct(struct model *model, struct handle_table *table, const struct event_data *fds,

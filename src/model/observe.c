@@ -2,6 +2,7 @@
  * Owns the comparison of a table with the truth. A difference is believed when it is found twice in
  * a row, since an event about the number may still be on its way.
  */
+#include "model/handle_type.h"
 #include "model/model_private.h"
 
 #include <limits.h>
@@ -26,6 +27,45 @@ enum handle_origin origin_of_unseen(const struct handle_table *table)
 	return table->owner && table->owner->forked ? ORIGIN_INHERITED : ORIGIN_BEFORE_TRACING;
 }
 
+/* What can be opened by a path. */
+static bool has_path(const char *type)
+{
+	static const char *const types[] = {"file", "directory", "device", "symlink",
+					    "pipe", "memfd",     "mqueue", "namespace"};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (handle_type_is(type, types[i]))
+			return true;
+	return false;
+}
+
+/* Does the truth know more of the type than the opening told? */
+static bool is_news(const struct handle *handle, const char *type)
+{
+	if (!handle->type)
+		return true;
+	switch (handle->opened_as) {
+	case OPENED_AS_FILE:
+	case OPENED_AS_DEVICE:
+		return has_path(type);
+	case OPENED_AS_SOCKET: /* the protocol may be hidden from who looks */
+		return handle_type_is(type, "socket") && strcmp(type, "socket");
+	default:
+		return false;
+	}
+}
+
+static void learn_type(struct comparing *comparing, struct handle *handle, const char *type)
+{
+	bool unseen = handle->origin != ORIGIN_OPENED && handle->origin != ORIGIN_RECEIVED;
+
+	type = strtab_intern(&comparing->model->strings, type);
+	if (unseen && handle->opened_as == OPENED_AS_UNKNOWN && comparing->table->owner)
+		place_retype(comparing->table->owner, handle, type);
+	else
+		handle->type = type;
+}
+
 static void fill_in(struct comparing *comparing, struct handle *handle,
 		    const struct observed_handle *truth)
 {
@@ -34,14 +74,8 @@ static void fill_in(struct comparing *comparing, struct handle *handle,
 		return;
 	handle->observed = true;
 	handle->cloexec = truth->cloexec;
-	if (!handle->type && truth->type) {
-		const char *type = strtab_intern(&comparing->model->strings, truth->type);
-
-		if (comparing->table->owner)
-			place_retype(comparing->table->owner, handle, type);
-		else
-			handle->type = type;
-	}
+	if (truth->type && is_news(handle, truth->type))
+		learn_type(comparing, handle, truth->type);
 	/* The path that the call was given may be relative, or a link to something else. */
 	if (truth->name && (!handle->name || strcmp(handle->name, truth->name)))
 		handle_set_name(comparing->table, handle, truth->name, strlen(truth->name));
@@ -54,7 +88,7 @@ static bool is_definite(const char *type)
 					    "timerfd", "signalfd", "inotify", "memfd"};
 
 	for (size_t i = 0; type && i < sizeof(types) / sizeof(*types); i++)
-		if (!strcmp(type, types[i]))
+		if (strcmp(type, "fifo") && handle_type_is(type, types[i]))
 			return true;
 	return false;
 }
@@ -72,7 +106,7 @@ static bool is_other_object(const struct comparing *comparing, const struct hand
 	if (!comparing->record->public.incomplete || truth->known)
 		return false;
 	if (is_definite(handle->type) && is_definite(truth->type) &&
-	    strcmp(handle->type, truth->type))
+	    strcmp(handle_type_family(handle->type), handle_type_family(truth->type)))
 		return true;
 	return names_object(handle->name) && names_object(truth->name) &&
 	       strcmp(handle->name, truth->name);

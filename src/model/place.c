@@ -4,15 +4,44 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 
+#include <string.h>
+
 static uint64_t place_hash(const char *type, uint32_t stack_id, enum handle_origin origin)
 {
 	return hash_combine(hash_combine((uintptr_t)type, stack_id), origin);
 }
 
+const char *handle_class(const struct handle *handle)
+{
+	switch (handle->opened_as) {
+	case OPENED_AS_UNKNOWN:
+		return NULL;
+	case OPENED_AS_FILE:
+		return "file";
+	case OPENED_AS_SOCKET:
+		return "socket";
+	case OPENED_AS_DEVICE:
+		return "device";
+	default:
+		return handle->type;
+	}
+}
+
+enum opened_as opened_as_of(const char *type)
+{
+	if (!type)
+		return OPENED_AS_UNKNOWN;
+	return !strcmp(type, "file")     ? OPENED_AS_FILE
+	       : !strcmp(type, "socket") ? OPENED_AS_SOCKET
+	       : !strcmp(type, "device") ? OPENED_AS_DEVICE
+					 : OPENED_AS_TYPE;
+}
+
 /* Different places with one hash share the slot's chain: the next hash is tried. */
 static uint32_t place_find(struct process_record *record, const struct handle *handle)
 {
-	uint64_t key = place_hash(handle->type, handle->opened.stack_id, handle->origin);
+	const char *type = handle_class(handle);
+	uint64_t key = place_hash(type, handle->opened.stack_id, handle->origin);
 	uint64_t *slot;
 
 	for (;; key++) {
@@ -22,11 +51,11 @@ static uint32_t place_find(struct process_record *record, const struct handle *h
 		if (!*slot)
 			break;
 		place = &record->public.places.data[*slot - 1];
-		if (place->type == handle->type && place->stack_id == handle->opened.stack_id &&
+		if (place->type == type && place->stack_id == handle->opened.stack_id &&
 		    place->origin == handle->origin)
 			return *slot - 1;
 	}
-	array_push(&record->public.places, (struct place){.type = handle->type,
+	array_push(&record->public.places, (struct place){.type = type,
 							  .stack_id = handle->opened.stack_id,
 							  .origin = handle->origin,
 							  .first_ns = handle->opened.time_ns});
@@ -68,7 +97,8 @@ void place_close(struct process_record *record, struct handle *handle,
 	lived_add(place->ends, handle->opened.time_ns, closed->time_ns, closed->stack_id);
 }
 
-/* The type became known after the opening: the handle counts at another place, as if from then. */
+/* An opening that nobody saw is told by its type: as soon as that is known it counts there, as if
+ * from its beginning. */
 void place_retype(struct process_record *record, struct handle *handle, const char *type)
 {
 	bool counted = handle->place != PLACE_NONE;
@@ -76,6 +106,7 @@ void place_retype(struct process_record *record, struct handle *handle, const ch
 	if (counted)
 		record->public.places.data[handle->place].opened--;
 	handle->type = type;
+	handle->opened_as = OPENED_AS_TYPE;
 	if (counted)
 		place_open(record, handle);
 }

@@ -52,8 +52,10 @@ void model_set_exe(struct model *model, int32_t pid, const char *exe)
 {
 	struct process_record *record = process_find(model, pid);
 
-	if (record)
-		record->public.exe = strtab_intern(&model->strings, exe);
+	if (!record)
+		return;
+	record->public.exe = strtab_intern(&model->strings, exe);
+	crossings_name(model, record);
 }
 
 struct process_record *process_of(struct model *model, const struct actor *actor)
@@ -73,12 +75,16 @@ struct process_record *process_of(struct model *model, const struct actor *actor
 
 void process_free(struct process_record *record)
 {
-	array_each (place, &record->public.places)
+	array_each (place, &record->public.places) {
 		free(place->ends);
+		free(place->growth);
+	}
+	free(record->public.growth_times);
 	array_fini(&record->public.places);
 	array_fini(&record->public.bad_references);
 	exhausted_free(record->public.exhausted);
 	array_fini(&record->own_tables);
+	array_fini(&record->crossed);
 	array_fini(&record->ended);
 	map_fini(&record->place_index);
 	map_fini(&record->bad_index);

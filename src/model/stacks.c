@@ -66,6 +66,8 @@ void model_stacks_each(const struct model *model, void (*each)(void *context, ui
 		if (task->close.table_id) /* it may still fail */
 			tell_close(&telling, &task->close);
 	}
+	array_each (place, &model->crossings.places)
+		each(context, place->stack_id);
 	array_each (record, &model->processes) {
 		array_each (place, &(*record)->public.places) {
 			each(context, place->stack_id);

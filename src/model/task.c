@@ -140,7 +140,7 @@ static void copy_one(void *context, struct handle *handle)
 	struct copying *copying = context;
 	struct handle *copy = handle_table_put(copying->to, handle->number);
 
-	handle_copy(copy, handle);
+	handle_copy(copying->to, copy, handle);
 	copy->doubt = 0;
 	copy->place = PLACE_NONE;
 	if (copying->forked || handle->origin != ORIGIN_BEFORE_TRACING)

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +196,34 @@ int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX])
 	return length;
 }
 
+int procfs_fd_links(pid_t pid, bool (*each)(void *context, int32_t fd, const char *link),
+		    void *context)
+{
+	_cleanup_(closedir) DIR *directory = NULL;
+	char path[64], link[PROCFS_LINK_MAX];
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	directory = opendir(path);
+	if (!directory)
+		return -errno;
+	while ((entry = readdir(directory))) {
+		ssize_t length;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		length = readlinkat(dirfd(directory), entry->d_name, link, sizeof(link) - 1);
+		if (length < 0 && (errno == EACCES || errno == EPERM))
+			return -errno;
+		if (length < 0) /* closed meanwhile */
+			continue;
+		link[length] = '\0';
+		if (!each(context, strtol(entry->d_name, NULL, 10), link))
+			break;
+	}
+	return 0;
+}
+
 /* Without stdio: an attach reads as many as the target has descriptors. */
 int procfs_fd_flags(pid_t pid, int32_t fd, uint32_t *flags)
 {
@@ -281,6 +310,7 @@ int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
 			out->uid = uid;
 		if (sscanf(line, "State: %c", &state) == 1) {
 			out->zombie = state == 'Z' || state == 'X';
+			out->stopped = state == 'T' || state == 't';
 			out->uninterruptible = state == 'D';
 		}
 		if (!strncmp(line, "VmSize:", 7))
@@ -291,6 +321,44 @@ int procfs_status(pid_t pid, struct procfs_status *out, struct error *error)
 	out->kernel_thread = !has_memory && !out->zombie && (out->ppid == 2 || out->tgid == 2);
 	out->ending = !has_memory && !out->kernel_thread;
 	return 0;
+}
+
+int procfs_handle_limit(pid_t pid, uint64_t *out)
+{
+	_cleanup_(fclose) FILE *file = open_file(pid, "limits");
+	char line[256];
+
+	if (!file)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "Max open files", 14))
+			continue;
+		if (sscanf(line + 14, "%" SCNu64, out) != 1)
+			*out = UINT64_MAX; /* "unlimited" */
+		return 0;
+	}
+	return -ESRCH;
+}
+
+/* "1184	0	9223372036854775807": allocated, free (always 0), most. */
+bool procfs_parse_system_files(const char *text, uint64_t *open, uint64_t *most)
+{
+	uint64_t unused;
+
+	if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, open, &unused, most) != 3)
+		return false;
+	*open -= unused < *open ? unused : *open;
+	return true;
+}
+
+int procfs_system_files(uint64_t *open, uint64_t *most)
+{
+	_cleanup_(fclose) FILE *file = fopen("/proc/sys/fs/file-nr", "re");
+	char line[128];
+
+	if (!file || !fgets(line, sizeof(line), file))
+		return errno ? -errno : -EIO;
+	return procfs_parse_system_files(line, open, most) ? 0 : -EIO;
 }
 
 char *procfs_exe_dup(pid_t pid)

@@ -50,6 +50,11 @@ void procfs_fds_fini(struct procfs_fds *fds);
 /* What /proc/PID/fd/FD links to, and the length of it; or a negative errno. */
 int procfs_fd_link(pid_t pid, int32_t fd, char out[static PROCFS_LINK_MAX]);
 
+/* Calls `each` for every descriptor and what it links to, in no order, until it returns false. A
+ * negative errno: the folder may not be read, or there is no such process. */
+int procfs_fd_links(pid_t pid, bool (*each)(void *context, int32_t fd, const char *link),
+		    void *context);
+
 /* The flags of /proc/PID/fdinfo/FD (O_CLOEXEC among them), or a negative errno. */
 int procfs_fd_flags(pid_t pid, int32_t fd, uint32_t *flags);
 
@@ -70,12 +75,21 @@ struct procfs_status {
 	uint32_t uid;       /* effective */
 	bool kernel_thread; /* no user memory at all */
 	bool zombie;
+	bool stopped;         /* by a signal, or by a debugger */
 	bool uninterruptible; /* waits in the kernel for what cannot be interrupted */
 	bool ending;          /* or a zombie: it has no memory any more */
 	uint32_t threads;
 };
 
 int procfs_status(pid_t pid, struct procfs_status *out, struct error *error);
+
+/* The soft RLIMIT_NOFILE of `pid`; UINT64_MAX: none. 0, or a negative errno. */
+int procfs_handle_limit(pid_t pid, uint64_t *out);
+
+/* The open files of the machine, and the most that there may be: the text of
+ * /proc/sys/fs/file-nr (proc_sys_fs(5)), or that file. */
+bool procfs_parse_system_files(const char *text, uint64_t *open, uint64_t *most);
+int procfs_system_files(uint64_t *open, uint64_t *most);
 
 /* The path of the program of `pid`, without " (deleted)"; owned by the caller, NULL if unknown. */
 char *procfs_exe_dup(pid_t pid);

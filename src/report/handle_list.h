@@ -10,6 +10,7 @@ struct handle_section {
 	const struct handle *closed; /* the number that was asked for, where its record is known
 					and it is not open; NULL otherwise */
 	ARRAY(const struct handle *) handles;
+	uint64_t hidden; /* by a filter */
 };
 
 /*
@@ -18,7 +19,8 @@ struct handle_section {
  */
 struct handle_list {
 	ARRAY(struct handle_section) sections;
-	uint64_t handles; /* in all */
+	uint64_t handles;     /* in all */
+	struct hidden hidden; /* open, but hidden by a filter; not where one number was asked for */
 };
 
 void handle_list_make(struct handle_list *out, const struct report *report,

@@ -3,9 +3,12 @@
  * piece by piece, so that memory does not follow the number of handles.
  */
 #include "base/cleanup.h"
+#include "report/cloexec.h"
+#include "report/json_detail.h"
 #include "report/json_parts.h"
 #include "report/list_processes.h"
 #include "report/names.h"
+#include "report/opener.h"
 #include "report/report.h"
 
 #include <sys/wait.h>
@@ -25,6 +28,20 @@ static void write_handle(struct output *output, const struct handle *handle, uin
 {
 	fputs("{", output->stream);
 	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs("}", output->stream);
+}
+
+/* One that is in no group; of an inherited one, where its parent opened it. */
+static void write_other(struct output *output, const struct handle *handle, uint64_t end_ns)
+{
+	const struct symbol *opener = handle->origin == ORIGIN_INHERITED
+					  ? opener_find(output->report, handle->opened.stack_id)
+					  : NULL;
+
+	fputs("{", output->stream);
+	json_write_handle(&output->handles, handle, end_ns, output->stream);
+	fputs(", \"opened_at\": ", output->stream);
+	json_write_take(output->stream, opener ? json_symbol(opener) : json_null());
 	fputs("}", output->stream);
 }
 
@@ -53,9 +70,11 @@ static json_t *json_closers(const struct output *output, const struct group *gro
 	return closers;
 }
 
-static void write_group(struct output *output, const struct group *group, uint64_t end_ns)
+static void write_group(struct output *output, const struct group *group, uint64_t end_ns,
+			const struct growth_times *times)
 {
 	struct stack stack = stack_table_get(output->report->stacks, group->stack_id);
+	_cleanup_(group_detail_fini) struct group_detail detail;
 	const char *separator = "\n        ";
 
 	fputs("{", output->stream);
@@ -72,8 +91,14 @@ static void write_group(struct output *output, const struct group *group, uint64
 	json_write_take(output->stream, json_stack(output->report, group->stack_id));
 	fputs(", \"lived\": ", output->stream);
 	json_write_take(output->stream, json_lived(group));
+	fputs(", \"growth\": ", output->stream);
+	json_write_take(output->stream, json_growth(output->report, times,
+						    group->growth ? group->growth->open : NULL));
 	fputs(", \"closed_in\": ", output->stream);
 	json_write_take(output->stream, json_closers(output, group));
+	group_detail_make(&detail, output->report->details, output->handles.pid, group);
+	fputs(", \"details\": ", output->stream);
+	json_write_take(output->stream, json_group_detail(&detail));
 	fputs(",\n      \"handles\": [", output->stream);
 	array_each (handle, &group->handles) {
 		fputs(separator, output->stream);
@@ -148,16 +173,18 @@ static json_t *json_process(const struct report *report, const struct report_pro
 {
 	const struct process *process = shown->process;
 	const struct diff *diff = &shown->diff;
-	json_t *object =
-	    json_pack("{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
-		      process->pid, "parent", process->parent, "exe", json_text(shown->exe),
-		      "exited", process->exited, "exit_status", json_exit_status(process),
-		      "exit_signal", json_exit_signal(process), "start_ns",
-		      json_known_ns(process->start_ns), "exit_ns", json_known_ns(process->exit_ns),
-		      "open_handles", json_count(diff->open_handles), "before_tracing",
-		      json_count(diff->before_tracing), "inherited", json_count(diff->inherited));
+	json_t *object = json_pack(
+	    "{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid", process->pid,
+	    "parent", process->parent, "exe", json_text(shown->exe), "exited",
+	    process_has_ended(process), "exit_status", json_exit_status(process), "exit_signal",
+	    json_exit_signal(process), "start_ns", json_known_ns(process->start_ns), "exit_ns",
+	    json_known_ns(process->exit_ns), "open_handles", json_count(diff->open_handles),
+	    "before_tracing", json_count(diff->before_tracing), "inherited",
+	    json_count(diff->inherited));
 
 	/* Whose the lost events were is not known: each process may have lost all of them. */
+	json_object_set_new(object, "let_go",
+			    json_boolean(process->exited && !process_has_ended(process)));
 	json_object_set_new(object, "before_snapshot", json_count(diff->before_snapshot));
 	json_object_set_new(object, "events", json_count(process->events));
 	json_object_set_new(object, "lost_events", json_count(report->lost_events));
@@ -167,6 +194,13 @@ static json_t *json_process(const struct report *report, const struct report_pro
 	json_object_set_new(object, "reconciled", json_count(process->reconciled));
 	json_object_set_new(object, "bad_references_dropped",
 			    json_count(process->bad_references_dropped));
+	if (report->filter)
+		json_object_set_new(object, "hidden_handles", json_count(diff->hidden));
+	json_object_set_new(object, "exhausted", json_exhausted(report, process));
+	json_object_set_new(
+	    object, "growth",
+	    json_growth(report, process->growth_times,
+			process->growth_times ? process->growth_times->open : NULL));
 	return object;
 }
 
@@ -175,24 +209,28 @@ static void write_process(struct output *output, const struct report_process *sh
 	const struct process *process = shown->process;
 	const char *separator = "\n      ";
 
+	output->handles.details = output->report->details;
+	output->handles.pid = process->pid;
 	fputs("{", output->stream);
 	json_write_members_take(output->stream, json_process(output->report, shown), "groups");
 	fputs("[", output->stream);
 	array_each (group, &shown->diff.groups) {
 		fputs(separator, output->stream);
-		write_group(output, group, shown->diff.end_ns);
+		write_group(output, group, shown->diff.end_ns, process->growth_times);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"other_handles\": [", output->stream);
 	separator = "\n      ";
 	array_each (handle, &shown->diff.others) {
 		fputs(separator, output->stream);
-		write_handle(output, handle, shown->diff.end_ns);
+		write_other(output, handle, shown->diff.end_ns);
 		separator = ",\n      ";
 	}
 	fputs("],\n    \"bad_references\": [", output->stream);
 	separator = "\n      ";
 	array_each (bad, &process->bad_references) {
+		if (!report_tells_bad(shown, bad))
+			continue;
 		fputs(separator, output->stream);
 		write_bad_reference(output, process, bad);
 		separator = ",\n      ";
@@ -216,9 +254,10 @@ static json_t *json_forgotten(const struct report *report)
 json_t *json_report_head(const struct report *report, const char *schema)
 {
 	struct symbolizer_stats symbols = {0};
+	json_t *head;
 
 	symbolizer_stats(report->symbolizer, &symbols);
-	return json_pack(
+	head = json_pack(
 	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "schema", schema, "version",
 	    HTRACE_VERSION, "collector", json_text(report->collector), "time", json_wall(report),
 	    "now_ns", json_known_ns(report->now_ns), "lost_events", json_count(report->lost_events),
@@ -226,6 +265,11 @@ json_t *json_report_head(const struct report *report, const char *schema)
 	    json_count(report->unseen_processes), "modules_without_symbols",
 	    (int)symbols.modules_without_symbols, "modules_unreadable",
 	    (int)symbols.modules_unreadable, "forgotten", json_forgotten(report));
+	json_object_set_new(head, "details", json_details_limits(report->details));
+	if (report->filter)
+		json_object_set_new(head, "hidden", json_hidden(&report->hidden));
+	json_object_set_new(head, "occasion", json_text(report->occasion));
+	return head;
 }
 
 static int write_json(const struct report *report, const struct report_style *style, FILE *stream)
@@ -241,13 +285,16 @@ static int write_json(const struct report *report, const struct report_style *st
 		write_process(&output, process);
 		separator = ",\n  ";
 	}
-	fputs("]}\n", stream);
+	fputs("]", stream);
+	json_cloexec(report, stream);
+	fputs("}\n", stream);
 	return stream_finish(stream);
 }
 
 const struct report_format report_json = {
     .name = "json",
     .help = "for programs: schema htrace.report/1",
+    .details = DETAILS_OF_ALL,
     .write = write_json,
     .write_traces = json_traces,
     .write_handles = json_handles,

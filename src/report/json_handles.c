@@ -57,10 +57,10 @@ static json_t *json_section(const struct output *output, const struct handle_sec
 	const struct process *process = section->process->process;
 	const struct diff *diff = &section->process->diff;
 
-	json_t *object =
-	    json_pack("{s:i, s:o, s:b, s:b, s:o}", "pid", process->pid, "exe",
-		      json_text(section->process->exe), "exited", process->exited, "incomplete",
-		      process->incomplete, "open_handles", json_count(diff->open_handles));
+	json_t *object = json_pack("{s:i, s:o, s:b, s:b, s:o}", "pid", process->pid, "exe",
+				   json_text(section->process->exe), "exited",
+				   process_has_ended(process), "incomplete", process->incomplete,
+				   "open_handles", json_count(diff->open_handles));
 	uint64_t closed_ns =
 	    section->closed ? model_handle_past(section->closed)->closed.time_ns : 0;
 
@@ -74,6 +74,8 @@ static void write_section(struct output *output, const struct handle_section *se
 	const char *separator = "\n      ";
 
 	fputs("{", output->stream);
+	output->handles.details = output->report->details;
+	output->handles.pid = section->process->process->pid;
 	json_write_members_take(output->stream, json_section(output, section), "handles");
 	fputs("[", output->stream);
 	array_each (handle, &section->handles) {
@@ -91,11 +93,14 @@ int json_handles(const struct report *report, const struct report_query *query,
 	_cleanup_(output) struct output output = {
 	    .report = report, .query = query, .stream = stream};
 	const char *separator = "\n  ";
+	json_t *head;
 
 	handle_list_make(&list, report, query);
 	fputs("{", stream);
-	json_write_members_take(stream, json_answer(report, query, "htrace.handles/1"),
-				"processes");
+	head = json_answer(report, query, "htrace.handles/1");
+	if (report->filter)
+		json_object_set_new(head, "hidden", json_hidden(&list.hidden));
+	json_write_members_take(stream, head, "processes");
 	fputs("[", stream);
 	array_each (section, &list.sections) {
 		fputs(separator, stream);

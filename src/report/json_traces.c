@@ -91,7 +91,8 @@ static json_t *json_now(const struct output *output, const struct trace_section 
 
 	if (!now || !process)
 		return json_null();
-	return json_handle(now, process->exited ? process->exit_ns : output->report->now_ns);
+	return json_handle(output->report, process->pid, now,
+			   process->exited ? process->exit_ns : output->report->now_ns);
 }
 
 static json_t *json_section(const struct output *output, const struct trace_section *section)
@@ -99,8 +100,8 @@ static json_t *json_section(const struct output *output, const struct trace_sect
 	const struct process *process = section->process.process;
 	json_t *object = json_pack(
 	    "{s:i, s:o, s:o, s:o}", "pid", section->pid, "exe", json_text(section->process.exe),
-	    "exited", process ? json_boolean(process->exited) : json_true(), "incomplete",
-	    process ? json_boolean(process->incomplete) : json_null());
+	    "exited", process ? json_boolean(process_has_ended(process)) : json_true(),
+	    "incomplete", process ? json_boolean(process->incomplete) : json_null());
 
 	if (output->query->number >= 0)
 		json_object_set_new(object, "open_handle", json_now(output, section));
@@ -135,6 +136,8 @@ static json_t *json_head(const struct output *output)
 	json_object_set_new(object, "traces_parsed", json_count(list->parsed));
 	json_object_set_new(object, "traces_matched", json_count(list->matched));
 	json_object_set_new(object, "traces_shown", json_count(list->traces.count));
+	if (output->report->filter)
+		json_object_set_new(object, "hidden", json_hidden(&list->hidden));
 	return object;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 
 const char *name_of_origin(enum handle_origin origin)
 {
@@ -82,6 +83,11 @@ bool bad_reference_is_harmless(const struct bad_reference *bad)
 
 	/* read(-1) is the mark of an error that was not looked at; close(-1) is tidying up. */
 	return bad->asks || (bad->number < 0 && call && !strcmp(call, "close"));
+}
+
+bool process_has_ended(const struct process *process)
+{
+	return process->exited && !WIFSTOPPED(process->exit_status);
 }
 
 int stream_finish(FILE *stream)

@@ -18,6 +18,9 @@ const char *name_of_call(uint32_t call, char out[static CALL_NAME_BYTES]);
 bool bad_reference_closed_by(const struct report *report, const struct process *process,
 			     const struct bad_reference *bad, enum close_cause *out);
 
+/* It has ended; what is `exited` but was only let go has not (model.h). */
+bool process_has_ended(const struct process *process);
+
 /* Flushes; 0, or a negative errno where anything could not be written. */
 int stream_finish(FILE *stream);
 

@@ -46,15 +46,24 @@ static int compare_rows(const void *left, const void *right)
 
 void process_rows_make(struct process_rows *rows, const struct report *report)
 {
-	*rows = (struct process_rows){0};
+	*rows = (struct process_rows){.hidden = report->hidden};
 	array_each (shown, &report->processes) {
 		struct process_row row;
 
 		row_make(&row, report, shown);
+		if (!row.left && shown->diff.hidden) {
+			rows->hidden.processes++;
+			continue;
+		}
 		array_push(&rows->rows, row);
 	}
 	if (rows->rows.count)
 		qsort(rows->rows.data, rows->rows.count, sizeof(*rows->rows.data), compare_rows);
+	if (rows->rows.count > filter_top(report->filter)) {
+		rows->hidden.processes += rows->rows.count - filter_top(report->filter);
+		rows->hidden.by |= 1u << FILTER_TOP;
+		rows->rows.count = filter_top(report->filter);
+	}
 }
 
 void process_rows_fini(struct process_rows *rows)
@@ -92,6 +101,13 @@ static void add_place(struct words *words, const struct symbol *place)
 
 void process_row_add_worst(struct words *words, const struct process_row *row)
 {
+	const struct exhaustion *exhausted = row->shown->process->exhausted;
+
+	if (exhausted) {
+		words_add(words, "OUT OF HANDLES ");
+		words_add_counted(words, exhausted->count, "time", "times");
+		words_add(words, row->worst ? "; " : "");
+	}
 	if (!row->worst)
 		return;
 	words_add_count(words, row->worst->open);

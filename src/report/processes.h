@@ -23,6 +23,8 @@ struct process_row {
  * frees. */
 struct process_rows {
 	ARRAY(struct process_row) rows;
+	struct hidden hidden; /* the report's, and processes of which nothing is left, or beyond
+				 --top */
 };
 void process_rows_make(struct process_rows *rows, const struct report *report);
 void process_rows_fini(struct process_rows *rows);

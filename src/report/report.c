@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/map.h"
+#include "report/cloexec.h"
 #include "report/handle_list.h"
 #include "report/opener.h"
 #include "report/trace_list.h"
@@ -46,18 +47,47 @@ static void name_group(const struct report *report, const struct group *group)
 		name_stack(report, group->ends->closers[i].stack_id);
 }
 
+static void name_cloexec(const struct report *report)
+{
+	_cleanup_(cloexec_list_fini) struct cloexec_list list = {0};
+
+	if (report->cloexec == REPORT_CLOEXEC_NO)
+		return;
+	cloexec_list_make(&list, report);
+	array_each (place, &list.places)
+		name_stack(report, place->stack_id);
+}
+
+static void name_exhausted(const struct report *report, const struct exhaustion *exhausted)
+{
+	if (!exhausted)
+		return;
+	name_stack(report, exhausted->stack_id);
+	for (uint32_t i = 0; i < exhausted->holders_n; i++)
+		name_stack(report, exhausted->holders[i].stack_id);
+	array_each (place, &exhausted->places)
+		name_stack(report, place->stack_id);
+}
+
 void report_name(const struct report *report)
 {
+	name_cloexec(report);
 	array_each (process, &report->processes) {
 		array_each (group, &process->diff.groups)
 			name_group(report, group);
+		array_each (handle, &process->diff.others)
+			if (handle->origin == ORIGIN_INHERITED)
+				opener_find(report, handle->opened.stack_id);
 		array_each (bad, &process->process->bad_references) {
+			if (!report_tells_bad(process, bad))
+				continue;
 			name_stack(report, bad->now.stack_id);
 			name_stack(report, bad->closed.stack_id);
 			name_stack(report, bad->opened.stack_id);
 			name_stack(report, bad->earlier.stack_id);
 			name_stack(report, bad->noticed.stack_id);
 		}
+		name_exhausted(report, process->process->exhausted);
 	}
 }
 
@@ -93,6 +123,12 @@ void report_name_handles(const struct report *report, const struct report_query 
 	map_fini(&named);
 }
 
+static void process_fini(struct report_process *process)
+{
+	diff_fini(&process->diff);
+	free(process->bad_hidden);
+}
+
 void report_keep(struct report *report, int32_t pid)
 {
 	size_t kept = 0;
@@ -101,7 +137,7 @@ void report_keep(struct report *report, int32_t pid)
 		if (process->process->pid == pid)
 			report->processes.data[kept++] = *process;
 		else
-			diff_fini(&process->diff);
+			process_fini(process);
 	}
 	report->processes.count = kept;
 }
@@ -109,6 +145,8 @@ void report_keep(struct report *report, int32_t pid)
 void report_fini(struct report *report)
 {
 	array_each (process, &report->processes)
-		diff_fini(&process->diff);
+		process_fini(process);
 	array_fini(&report->processes);
+	details_free(report->details);
+	report->details = NULL;
 }

@@ -5,6 +5,8 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/map.h"
+#include "report/cloexec.h"
+#include "report/exhausted.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/text_parts.h"
@@ -21,6 +23,7 @@ enum fold {
 	FOLD_TWIN,     /* equal to one that is shown */
 	FOLD_EMPTY,    /* nothing open that it opened */
 	FOLD_HARMLESS, /* something, but in no place that leaks or grows */
+	FOLD_HIDDEN,   /* likewise, of what a filter leaves */
 };
 
 struct folds {
@@ -66,7 +69,7 @@ static bool processes_alike(const struct report_process *a, const struct report_
 	for (size_t i = 0; i < a->diff.groups.count; i++)
 		if (!groups_alike(&a->diff.groups.data[i], &b->diff.groups.data[i]))
 			return false;
-	return text_bad_references_alike(a->process, b->process);
+	return text_bad_references_alike(a, b) && text_exhausted_alike(a->process, b->process);
 }
 
 static uint64_t process_key(const struct report_process *process)
@@ -84,8 +87,11 @@ static enum fold fold_of(struct folds *folds, const struct report *report, size_
 	const struct report_process *process = &report->processes.data[index];
 	uint64_t *slot;
 
-	if (index && !text_bad_references_worry(process->process) && is_harmless(&process->diff))
-		return process->diff.groups.count ? FOLD_HARMLESS : FOLD_EMPTY;
+	if (index && !text_bad_references_worry(process) && !process->process->exhausted &&
+	    is_harmless(&process->diff))
+		return process->diff.hidden         ? FOLD_HIDDEN
+		       : process->diff.groups.count ? FOLD_HARMLESS
+						    : FOLD_EMPTY;
 	slot = map_put(&folds->twins, process_key(process));
 	if (*slot && processes_alike(&report->processes.data[*slot - 1], process)) {
 		folds->twin_of[index] = *slot - 1;
@@ -114,6 +120,8 @@ static void add_fate(struct words *line, const struct process *process, const st
 		       length);
 	if (!process->exited) {
 		words_addf(line, " still running, traced for %s", length);
+	} else if (!process_has_ended(process)) {
+		words_addf(line, " let go at a bad reference after %s, not traced since", length);
 	} else if (WIFSIGNALED(process->exit_status)) {
 		signal = WTERMSIG(process->exit_status);
 		name = sigabbrev_np(signal);
@@ -211,8 +219,13 @@ static void write_summary(const struct page *page, const struct diff *diff)
 	add_part(&line, &separator, diff->after_snapshots, " from after the second snapshot");
 	add_part(&line, &separator, diff->inherited, " inherited");
 	add_part(&line, &separator, diff->before_tracing, " from before tracing");
-	page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, clean ? PAGE_GOOD : PAGE_PLAIN,
-		       clean ? "No leak found;" : "", words_text(&line));
+	add_part(&line, &separator, diff->hidden, " hidden");
+	if (clean && diff->hidden)
+		page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, PAGE_DOUBT,
+			       "No leak in what is not hidden;", words_text(&line));
+	else
+		page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, clean ? PAGE_GOOD : PAGE_PLAIN,
+			       clean ? "No leak found;" : "", words_text(&line));
 }
 
 /* The pids of those of `fold`, and of process `twin_of` where that is what they are. */
@@ -262,6 +275,9 @@ static void write_process(const struct page *page, const struct folds *folds, si
 	if (process->process->incomplete)
 		page_paragraph(page, TEXT_INDENT - 1, TEXT_INDENT, PAGE_DOUBT,
 			       "Incomplete:", " an event of this process may have been lost.");
+	text_exhausted(page, process->process);
+	text_growth(page, process->process->growth_times,
+		    process->process->growth_times ? process->process->growth_times->open : NULL);
 	text_others(page, &process->diff);
 	write_twins(page, folds, index);
 	array_each (group, &process->diff.groups)
@@ -294,6 +310,12 @@ static void write_all_folded(const struct page *page, const struct folds *folds)
 	write_folded(page, folds, FOLD_HARMLESS, false,
 		     "other process has handles open, but from no place that leaks",
 		     "other processes have handles open, but from no place that leaks");
+	write_folded(page, folds, FOLD_HIDDEN, true,
+		     "other process left handles open; nothing of it that is not hidden leaks",
+		     "other processes left handles open; nothing of them that is not hidden leaks");
+	write_folded(page, folds, FOLD_HIDDEN, false,
+		     "other process has handles open; nothing of it that is not hidden leaks",
+		     "other processes have handles open; nothing of them that is not hidden leaks");
 	write_folded(page, folds, FOLD_EMPTY, true,
 		     "other process left nothing open that it opened",
 		     "other processes left nothing open that they opened");
@@ -308,6 +330,10 @@ static int write_text(const struct report *report, const struct report_style *st
 	_cleanup_(folds) struct folds folds = {0};
 
 	folds_make(&folds, report);
+	if (report->occasion)
+		page_paragraph(&page, 0, TEXT_INDENT, PAGE_PLAIN, "", report->occasion);
+	if (report->occasion)
+		fputc('\n', stream);
 	if (!report->processes.count)
 		fputs("No process was traced.\n", stream);
 	for (size_t i = 0; i < report->processes.count; i++) {
@@ -318,6 +344,8 @@ static int write_text(const struct report *report, const struct report_style *st
 		write_process(&page, &folds, i);
 	}
 	write_all_folded(&page, &folds);
+	text_hidden(&page, &report->hidden);
+	text_cloexec(&page);
 	text_losses(&page);
 	return stream_finish(stream);
 }
@@ -325,6 +353,7 @@ static int write_text(const struct report *report, const struct report_style *st
 const struct report_format report_text = {
     .name = "text",
     .help = "for people: the worst first, with stacks",
+    .details = DETAILS_OF_GROUPS,
     .write = write_text,
     .write_traces = text_traces,
     .write_handles = text_handles,

@@ -71,10 +71,10 @@ static struct entry *entry_of(struct entries *entries, const struct bad_referenc
 	return &entries->entries.data[entries->entries.count - 1];
 }
 
-static void entries_make(struct entries *entries, const struct process *process, bool harmless)
+static void entries_make(struct entries *entries, const struct report_process *shown, bool harmless)
 {
-	array_each (bad, &process->bad_references) {
-		if (bad_reference_is_harmless(bad) != harmless)
+	array_each (bad, &shown->process->bad_references) {
+		if (bad_reference_is_harmless(bad) != harmless || !report_tells_bad(shown, bad))
 			continue;
 		struct entry *entry = entry_of(entries, bad);
 
@@ -231,15 +231,15 @@ static bool asks_by_poll(const struct process *process)
 }
 
 /* What is no fault of a program, without its stacks. */
-static void write_harmless(const struct page *page, const struct process *process)
+static void write_harmless(const struct page *page, const struct report_process *shown)
 {
 	struct entry asked = {0}, none = {0};
 	_cleanup_(words_fini) struct words line = {0};
 
-	array_each (bad, &process->bad_references) {
+	array_each (bad, &shown->process->bad_references) {
 		struct entry *entry = bad->asks ? &asked : &none;
 
-		if (!bad_reference_is_harmless(bad))
+		if (!bad_reference_is_harmless(bad) || !report_tells_bad(shown, bad))
 			continue;
 		entry->count += bad->count;
 		array_push(&entry->numbers, bad->number);
@@ -269,21 +269,21 @@ void text_bad_references(const struct page *page, const struct report_process *p
 {
 	_cleanup_(entries) struct entries entries = {0};
 
-	entries_make(&entries, process->process, false);
+	entries_make(&entries, process, false);
 	array_each (entry, &entries.entries)
 		write_entry(page, process, entry);
-	write_harmless(page, process->process);
+	write_harmless(page, process);
 }
 
-bool text_bad_references_worry(const struct process *process)
+bool text_bad_references_worry(const struct report_process *shown)
 {
-	array_each (bad, &process->bad_references)
-		if (!bad_reference_is_harmless(bad))
+	array_each (bad, &shown->process->bad_references)
+		if (!bad_reference_is_harmless(bad) && report_tells_bad(shown, bad))
 			return true;
 	return false;
 }
 
-bool text_bad_references_alike(const struct process *a, const struct process *b)
+bool text_bad_references_alike(const struct report_process *a, const struct report_process *b)
 {
 	_cleanup_(entries) struct entries of_a = {0}, of_b = {0};
 

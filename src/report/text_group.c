@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "report/opener.h"
+#include "report/text_detail.h"
 #include "report/words.h"
 #include "trace/duration.h"
 
@@ -12,7 +13,7 @@
 #include <string.h>
 
 /* More distinct names than this are counted, not printed. */
-enum { NAMES_MAX = 8 };
+enum { NAMES_MAX = 8, GROWTH_SHOWN = 16 };
 
 static void group_line(const struct page *page, const char *label, const char *text)
 {
@@ -192,6 +193,26 @@ static void write_closers(const struct page *page, const struct group *group)
 	}
 }
 
+/* At most GROWTH_SHOWN numbers: every second one, every fourth, ... */
+void text_growth(const struct page *page, const struct growth_times *times, const uint32_t *open)
+{
+	_cleanup_(words_fini) struct words line = {0};
+	char every[DURATION_BYTES];
+	uint32_t stride = 1;
+
+	if (!page->report->every_ns || !times || !times->n || !open)
+		return;
+	while ((times->n + stride - 1) / stride > GROWTH_SHOWN)
+		stride *= 2;
+	words_add(&line, " over time: ");
+	for (uint32_t i = 0; i < times->n; i += stride) {
+		words_add(&line, i ? ", " : "");
+		words_add_count(&line, open[i]);
+	}
+	words_addf(&line, " (every %s)", duration_write(times->step_ns * stride, every));
+	group_line(page, "open", words_text(&line));
+}
+
 void text_group(const struct page *page, const struct report_process *process,
 		const struct group *group, uint32_t rank)
 {
@@ -199,8 +220,11 @@ void text_group(const struct page *page, const struct report_process *process,
 	write_head(page, group, rank);
 	write_ages(page, group, process->diff.end_ns);
 	write_numbers(page, group);
+	if (group->growth)
+		text_growth(page, process->process->growth_times, group->growth->open);
 	write_threads(page, group, process->process->pid);
 	write_names(page, group);
+	text_detail_group(page, process, group);
 	group_line(page, "opened at", "");
 	text_stack(page, process, group->stack_id);
 	write_closers(page, group);

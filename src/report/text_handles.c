@@ -7,6 +7,7 @@
 #include "report/names.h"
 #include "report/opener.h"
 #include "report/text_cache.h"
+#include "report/text_detail.h"
 #include "report/text_parts.h"
 #include "report/when.h"
 #include "trace/duration.h"
@@ -184,6 +185,12 @@ static void write_details(const struct table *table, const char *cells, const ch
 	fputc('\n', page->stream);
 }
 
+static const struct detail *detail_of(const struct table *table, const struct handle *handle)
+{
+	return details_get(table->page->report->details, table->section->process->process->pid,
+			   handle);
+}
+
 static void write_row(struct table *table, const struct handle *handle, struct words *scratch,
 		      struct words *name)
 {
@@ -199,6 +206,7 @@ static void write_row(struct table *table, const struct handle *handle, struct w
 	if (handle->name)
 		words_add_target(name, handle->name);
 	write_details(table, words_text(scratch), words_text(name), place_of(table, handle));
+	text_detail_row(table->page, detail_of(table, handle));
 }
 
 static void write_table(struct table *table)
@@ -227,6 +235,7 @@ static void write_opening(const struct table *table, const struct handle *handle
 {
 	const struct page *page = table->page;
 	const struct handle_moment *opened = &handle->opened;
+	const struct detail *detail = detail_of(table, handle);
 	_cleanup_(words_fini) struct words line = {0};
 	char age[DURATION_BYTES];
 
@@ -244,6 +253,11 @@ static void write_opening(const struct table *table, const struct handle *handle
 	write_line(page, "open for", words_text(&line));
 	words_clear(&line);
 	words_addf(&line, " %d", opened->tid);
+	if (detail && *detail->opener) {
+		words_add(&line, " (");
+		words_add_target(&line, detail->opener);
+		words_add(&line, ")");
+	}
 	if (opened->pid != table->section->process->process->pid)
 		words_addf(&line, " of process %d", opened->pid);
 	write_line(page, "thread", words_text(&line));
@@ -265,6 +279,7 @@ static void write_one(const struct table *table, const struct handle *handle)
 	}
 	write_opening(table, handle);
 	write_line(page, "on exec", handle->cloexec ? " closed (close-on-exec)" : " stays open");
+	text_detail_one(page, detail_of(table, handle), write_line);
 	if (handle->opened.stack_id == STACK_NONE)
 		return;
 	write_line(page, "opened at", "");
@@ -303,7 +318,12 @@ static void write_all(struct table *table)
 	_cleanup_(words_fini) struct words line = {0};
 
 	words_add(&line, " ");
-	words_add_counted(&line, section->handles.count, "handle open", "handles open");
+	if (section->hidden) {
+		words_add_count(&line, section->handles.count);
+		words_add(&line, " of ");
+	}
+	words_add_counted(&line, section->handles.count + section->hidden, "handle open",
+			  "handles open");
 	if (process->exited)
 		words_add(&line, " when it ended");
 	text_head(table->page, process->pid, section->process->exe, words_text(&line));
@@ -314,12 +334,15 @@ static void write_all(struct table *table)
 		write_table(table);
 }
 
-static void write_nobody(const struct page *page, const struct report_query *query)
+static void write_nobody(const struct page *page, const struct report_query *query,
+			 const struct hidden *hidden)
 {
 	_cleanup_(words_fini) struct words line = {0};
 
 	if (!page->report->processes.count)
 		words_add(&line, "No process was traced.");
+	else if (hidden->handles)
+		words_add(&line, "No handle that is not hidden is open.");
 	else if (query->pid)
 		words_addf(&line, "Process %d is not traced.", query->pid);
 	else if (query->number >= 0)
@@ -338,7 +361,7 @@ int text_handles(const struct report *report, const struct report_query *query,
 
 	handle_list_make(&list, report, query);
 	if (!list.sections.count)
-		write_nobody(&page, query);
+		write_nobody(&page, query, &list.hidden);
 	array_each (section, &list.sections) {
 		if (section != list.sections.data)
 			fputc('\n', stream);
@@ -348,6 +371,7 @@ int text_handles(const struct report *report, const struct report_query *query,
 		else
 			write_all(&table);
 	}
+	text_hidden(&page, &list.hidden);
 	text_losses(&page);
 	text_cache_fini(&table.places);
 	return stream_finish(stream);

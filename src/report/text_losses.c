@@ -92,6 +92,31 @@ static void untold_losses(struct section *section, const struct forgotten *forgo
 	     words_text(&meaning));
 }
 
+void text_hidden(const struct page *page, const struct hidden *hidden)
+{
+	_cleanup_(words_fini) struct words line = {0};
+
+	hidden_add(&line, hidden);
+	if (!*words_text(&line))
+		return;
+	words_add(&line, ".");
+	fputc('\n', page->stream);
+	page_paragraph(page, 0, TEXT_INDENT, PAGE_DOUBT, "", words_text(&line));
+}
+
+static void detail_losses(struct section *section, const struct details *details)
+{
+	const struct details_limits *limits = details ? details_limits(details) : NULL;
+
+	if (!limits)
+		return;
+	loss(section, limits->cut, "look at the descriptors of all processes was", "",
+	     " cut short, for there was no time: who is at other ends, or shares a handle, may be "
+	     "missing");
+	loss(section, limits->left_out, "handle", "handles",
+	     " beyond the limit: nothing is told of what they are now");
+}
+
 void text_losses(const struct page *page)
 {
 	struct section section = {.page = page};
@@ -113,6 +138,7 @@ void text_losses(const struct page *page)
 	loss(&section, page->report->unseen_processes, "process", "processes",
 	     " ran a program that the agent cannot be put into (static, set-user-ID, not glibc, "
 	     "AddressSanitizer, other user or PID namespace): not traced");
+	detail_losses(&section, page->report->details);
 	loss(&section, losses.symbols.modules_without_symbols, "module has", "modules have",
 	     " no symbols for some addresses (module+0x...): install its debug symbols, or set "
 	     "DEBUGINFOD_URLS");

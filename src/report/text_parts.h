@@ -14,6 +14,9 @@ void text_head(const struct page *page, int32_t pid, const char *exe, const char
 void text_group(const struct page *page, const struct report_process *process,
 		const struct group *group, uint32_t rank);
 
+/* A line with what was open over time, where the report tells that. `open` NULL: nothing. */
+void text_growth(const struct page *page, const struct growth_times *times, const uint32_t *open);
+
 /* The frames of a stack, innermost first, and why there are no more. */
 void text_stack(const struct page *page, const struct report_process *process, uint32_t stack_id);
 
@@ -22,11 +25,14 @@ void text_stack(const struct page *page, const struct report_process *process, u
 void text_bad_references(const struct page *page, const struct report_process *process);
 
 /* Are there any that may need mending, and would two processes' look the same? */
-bool text_bad_references_worry(const struct process *process);
-bool text_bad_references_alike(const struct process *a, const struct process *b);
+bool text_bad_references_worry(const struct report_process *shown);
+bool text_bad_references_alike(const struct report_process *a, const struct report_process *b);
 
 /* The handles that are in no group, a line for each origin where they are few. */
 void text_others(const struct page *page, const struct diff *diff);
+
+/* How much a filter hides, where it hides anything. */
+void text_hidden(const struct page *page, const struct hidden *hidden);
 
 /* What the report does not know, where there is anything; over all processes. */
 void text_losses(const struct page *page);

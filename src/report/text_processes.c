@@ -224,11 +224,13 @@ int text_processes(const struct report *report, const struct report_style *style
 			if (is_listed(row))
 				write_row(&page, &table, row);
 	} else {
-		fputs("No process has anything open that was opened since tracing began.\n",
-		      stream);
+		fprintf(stream,
+			"No process has anything open that was opened since tracing began%s.\n",
+			rows.hidden.by ? ", but what is hidden" : "");
 	}
 	write_others(&page, &rows);
 	write_ended(&page, &rows);
+	text_hidden(&page, &rows.hidden);
 	text_losses(&page);
 	return stream_finish(stream);
 }

@@ -132,7 +132,9 @@ static void add_open_state(struct words *line, const struct report *report,
 	const struct process *process = section->process.process;
 	char age[DURATION_BYTES];
 
-	words_add(line, process->exited ? " was still open when the process ended" : " is open");
+	words_add(line, !process->exited             ? " is open"
+			: process_has_ended(process) ? " was still open when the process ended"
+						     : " was open when the process was let go");
 	if (now->origin == ORIGIN_INHERITED)
 		words_add(line, ", inherited");
 	if (now->opened.time_ns)
@@ -262,6 +264,8 @@ static void write_nobody(const struct telling *telling)
 
 	if (!telling->page->report->processes.count)
 		words_add(&line, "No process was traced.");
+	else if (telling->list->hidden.traces)
+		words_add(&line, "No trace that is not hidden is kept.");
 	else if (query->pid)
 		words_addf(&line, "Process %d is not traced.", query->pid);
 	else if (query->number >= 0)
@@ -294,6 +298,7 @@ int text_traces(const struct report *report, const struct report_query *query,
 	if (!query->pid)
 		write_silent(&telling);
 	write_counts(&telling);
+	text_hidden(&page, &list.hidden);
 	text_losses(&page);
 	text_cache_fini(&telling.stacks);
 	return stream_finish(stream);

@@ -5,6 +5,7 @@
 #include "report/trace_list.h"
 
 #include "base/map.h"
+#include "report/trace_filter.h"
 
 struct listing {
 	struct trace_list *list;
@@ -124,9 +125,25 @@ static void drop_repeated(struct listing *listing)
 		list->parsed += !item->kept;
 		list->traces.data[count++] = *item;
 	}
-	list->traces.count = list->matched = count;
-	if (listing->query->traces_max && count > listing->query->traces_max)
+	list->traces.count = count;
+}
+
+/* The newest of those that are left. */
+static void cut(struct listing *listing)
+{
+	struct trace_list *list = listing->list;
+	uint32_t top = filter_top(listing->report->filter);
+
+	trace_list_filter(list, listing->report);
+	list->matched = list->traces.count;
+	if (listing->query->traces_max && list->traces.count > listing->query->traces_max)
 		list->traces.count = listing->query->traces_max;
+	if (list->traces.count > top) {
+		list->hidden.traces += list->traces.count - top;
+		list->hidden.by |= 1u << FILTER_TOP;
+		list->matched -= list->traces.count - top;
+		list->traces.count = top;
+	}
 }
 
 /* Brings the traces of each process together; their order stays. */
@@ -189,6 +206,7 @@ void trace_list_make(struct trace_list *out, const struct report *report,
 		qsort(out->traces.data, out->traces.count, sizeof(*out->traces.data),
 		      compare_traces);
 	drop_repeated(&listing);
+	cut(&listing);
 	divide(&listing);
 	if (out->sections.count)
 		qsort_r(out->sections.data, out->sections.count, sizeof(*out->sections.data),

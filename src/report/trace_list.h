@@ -25,6 +25,7 @@ struct trace_list {
 	ARRAY(struct trace_section) sections; /* the process of the newest trace comes first */
 	uint64_t parsed;                      /* traces that were looked at */
 	uint64_t matched;                     /* of these, what was asked for */
+	struct hidden hidden;                 /* matched what was asked for, but not the filter */
 	uint64_t kept, total;                 /* by the history now; ever told to it */
 	uint64_t horizon_ns; /* older ones than this have fallen out of it; 0: none has */
 };

@@ -4,11 +4,13 @@
  * tools and eyes that know them. Each handle is shown by itself, as there.
  */
 #include "base/cleanup.h"
+#include "report/cloexec.h"
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/report.h"
 #include "report/windbg_parts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 struct output {
@@ -121,17 +123,19 @@ static void write_trace(struct output *output, int32_t number, const char *kind,
 		stack_lines(output, moment->stack_id));
 }
 
-static void write_bad_references(struct output *output, const struct process *process)
+static void write_bad_references(struct output *output, const struct report_process *shown)
 {
+	const struct process *process = shown->process;
 	uint64_t parsed = 0, dumped = 0;
 
-	if (!process->bad_references.count)
-		return;
-	fprintf(output->stream, "\nProcess 0x%x\n\n", (unsigned)process->pid);
 	array_each (bad, &process->bad_references) {
 		bool stale = bad->kind == BAD_STALE_CLOSE;
 		uint32_t more = !!bad->closed.time_ns + !!bad->opened.time_ns + stale;
 
+		if (!report_tells_bad(shown, bad))
+			continue;
+		if (!dumped)
+			fprintf(output->stream, "\nProcess 0x%x\n\n", (unsigned)process->pid);
 		write_trace(output, bad->number, "BAD REFERENCE", &bad->now);
 		if (stale) /* backwards in time, as always */
 			write_trace(output, bad->number, "OPEN", &bad->opened);
@@ -149,9 +153,11 @@ static void write_bad_references(struct output *output, const struct process *pr
 		dumped += 1 + more;
 		parsed += bad->count + more;
 	}
-	fprintf(output->stream,
-		"\nParsed 0x%" PRIx64 " stack traces.\nDumped 0x%" PRIx64 " stack traces.\n",
-		parsed, dumped);
+	if (dumped)
+		fprintf(output->stream,
+			"\nParsed 0x%" PRIx64 " stack traces.\nDumped 0x%" PRIx64
+			" stack traces.\n",
+			parsed, dumped);
 }
 
 void windbg_losses(const struct process *process, FILE *stream)
@@ -168,9 +174,26 @@ void windbg_losses(const struct process *process, FILE *stream)
 	if (process->reconciled)
 		fprintf(stream, "Warning: 0x%" PRIx64 " handles were corrected from /proc.\n",
 			process->reconciled);
+	if (process->exhausted)
+		fprintf(stream,
+			"Warning: 0x%" PRIx64
+			" calls failed for want of a handle (%s), with 0x%" PRIx64
+			" handles open.\n",
+			process->exhausted->count,
+			process->exhausted->error == -ENFILE ? "ENFILE" : "EMFILE",
+			process->exhausted->open);
 	if (process->bad_references_dropped)
 		fprintf(stream, "Warning: 0x%" PRIx64 " more bad references are not shown.\n",
 			process->bad_references_dropped);
+}
+
+void windbg_hidden(const struct hidden *hidden, FILE *stream)
+{
+	_cleanup_(words_fini) struct words line = {0};
+
+	hidden_add(&line, hidden);
+	if (*words_text(&line))
+		fprintf(stream, "Warning: %s.\n", words_text(&line));
 }
 
 void windbg_common_losses(const struct report *report, FILE *stream)
@@ -188,6 +211,8 @@ void windbg_common_losses(const struct report *report, FILE *stream)
 			"Warning: 0x%" PRIx64 " programs that the agent cannot be put into were "
 			"not traced.\n",
 			report->unseen_processes);
+	if (report->details && details_limits(report->details)->cut)
+		fputs("Warning: not all descriptors could be looked at.\n", stream);
 	if (symbols.modules_without_symbols)
 		fprintf(stream, "Warning: 0x%x modules have no symbols for some addresses.\n",
 			symbols.modules_without_symbols);
@@ -200,15 +225,19 @@ static int write_windbg(const struct report *report, const struct report_style *
 {
 	_cleanup_(output) struct output output = {.report = report, .stream = stream};
 
+	if (report->occasion)
+		fprintf(stream, "%s\n", report->occasion);
 	array_each (process, &report->processes) {
 		if (report->processes.count > 1)
 			fprintf(stream, "%sProcess 0x%x\n",
 				process == report->processes.data ? "" : "\n",
 				(unsigned)process->process->pid);
 		write_open(&output, &process->diff);
-		write_bad_references(&output, process->process);
+		write_bad_references(&output, process);
 		windbg_losses(process->process, stream);
 	}
+	windbg_hidden(&report->hidden, stream);
+	windbg_cloexec(report, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }

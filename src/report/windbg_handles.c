@@ -4,6 +4,7 @@
  */
 #include "base/cleanup.h"
 #include "base/map.h"
+#include "report/detail_words.h"
 #include "report/handle_list.h"
 #include "report/names.h"
 #include "report/opener.h"
@@ -53,6 +54,35 @@ static void write_place(const void *context, uint64_t key, FILE *stream)
 	fprintf(stream, "  %-14s%s\n", "OpenedAt", words_text(&words));
 }
 
+/* Writes the line, if anything was added for it. */
+static void write_line(const struct output *output, const char *label, struct words *words)
+{
+	if (*words_text(words))
+		fprintf(output->stream, "  %-14s%s\n", label, words_text(words));
+	words_clear(words);
+}
+
+/* What the kernel tells of it now. */
+static void write_detail(const struct output *output, const struct detail *detail)
+{
+	_cleanup_(words_fini) struct words words = {0};
+
+	if (!detail)
+		return;
+	detail_add_object(&words, detail);
+	write_line(output, "Object", &words);
+	detail_add_flag_names(&words, detail->info.flags);
+	write_line(output, "Flags", &words);
+	detail_add_locks(&words, detail);
+	write_line(output, "Locks", &words);
+	detail_add_holders(&words, &detail->holders);
+	write_line(output, "AlsoHeldBy", &words);
+	detail_add_cost(&words, detail->cost, detail->cost_bytes);
+	write_line(output, "Cost", &words);
+	words_add_target(&words, detail->opener);
+	write_line(output, "ThreadName", &words);
+}
+
 static void write_handle(struct output *output, const struct handle *handle)
 {
 	const struct handle_moment *opened = &handle->opened;
@@ -75,6 +105,8 @@ static void write_handle(struct output *output, const struct handle *handle)
 		fprintf(output->stream, "  %-14s%s\n  %-14s0x%08x\n", "OpenFor",
 			duration_write(when_age_ns(opened->time_ns, output->section->end_ns), age),
 			"ThreadId", (unsigned)opened->tid);
+	write_detail(output, details_get(output->report->details,
+					 output->section->process->process->pid, handle));
 	fputs(text_cache_get(&output->places, opened->stack_id, write_place, output->report),
 	      output->stream);
 }
@@ -165,6 +197,7 @@ int windbg_handles(const struct report *report, const struct report_query *query
 		output.section = section;
 		write_section(&output, query);
 	}
+	windbg_hidden(&list.hidden, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }

@@ -11,6 +11,9 @@
 void windbg_losses(const struct process *process, FILE *stream);
 void windbg_common_losses(const struct report *report, FILE *stream);
 
+/* How much a filter hides, where it hides anything. */
+void windbg_hidden(const struct hidden *hidden, FILE *stream);
+
 /* A stack in the kernel-mode form: "0x8018FCB9: module!function+0x103", a line each. */
 void windbg_add_stack(struct words *words, const struct report *report, uint32_t stack_id);
 

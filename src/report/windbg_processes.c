@@ -6,6 +6,7 @@
 #include "report/list_processes.h"
 #include "report/names.h"
 #include "report/processes.h"
+#include "report/windbg_parts.h"
 
 #include <inttypes.h>
 
@@ -41,6 +42,7 @@ int windbg_processes(const struct report *report, const struct report_style *sty
 		displayed++;
 	}
 	fprintf(stream, "Displayed 0x%" PRIx64 " processes.\n", displayed);
+	windbg_hidden(&rows.hidden, stream);
 	if (report->lost_events)
 		fprintf(stream, "Warning: 0x%" PRIx64 " events were lost.\n", report->lost_events);
 	if (report->foreign_processes)

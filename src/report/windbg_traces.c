@@ -81,6 +81,7 @@ int windbg_traces(const struct report *report, const struct report_query *query,
 	if (list.total > list.kept)
 		fprintf(stream, "Warning: 0x%" PRIx64 " older stack traces are not kept.\n",
 			list.total - list.kept);
+	windbg_hidden(&list.hidden, stream);
 	windbg_common_losses(report, stream);
 	return stream_finish(stream);
 }

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "collect/maps.h"
 #include "os/procfs.h"
+#include "session/watch.h"
 
 #include <string.h>
 
@@ -142,6 +143,26 @@ static uint32_t stack_of(struct session *session, const struct event_syscall *ev
 	return event->known_stack;
 }
 
+static uint32_t episodes_of(const struct session *session, int32_t pid)
+{
+	const struct process *process = model_process(session->model, pid);
+
+	return process && process->exhausted ? process->exhausted->episodes : 0;
+}
+
+/* Applies one operation of a call, and tells at once what is to be told at once. */
+static void apply(struct session *session, const struct event_syscall *event,
+		  const struct actor *actor, const struct handle_op *op)
+{
+	uint32_t episodes = op->kind == HANDLE_EXHAUSTED ? episodes_of(session, actor->pid) : 0;
+
+	model_apply(session->model, actor, op);
+	if (op->kind == HANDLE_EXHAUSTED && episodes_of(session, actor->pid) != episodes)
+		watch_exhausted(session, model_process(session->model, actor->pid), event->out[0]);
+	if (session->watch && op->kind != HANDLE_BAD_REFERENCE && op->kind != HANDLE_EXHAUSTED)
+		watch_changed(session, model_process(session->model, actor->pid), actor->time_ns);
+}
+
 static void dispatch_syscall(struct session *session, const struct event_syscall *event)
 {
 	_cleanup_(free) struct event_data *data = take_data(session, event->header.tid);
@@ -159,12 +180,14 @@ static void dispatch_syscall(struct session *session, const struct event_syscall
 	for (size_t i = 0; i < n; i++) {
 		const struct handle_op *op = &session->ops_buffer[i];
 
-		model_apply(session->model, &actor, op);
+		apply(session, event, &actor, op);
 		if (op->kind == HANDLE_RECEIVE || (op->kind == HANDLE_OPEN && !op->type)) {
 			session_target(session, event->header.pid)->has_nameless = true;
 			session->has_nameless = true;
 		}
 	}
+	if (event->header.flags & EVENT_SYSCALL_SIGNALLED)
+		session_catch(session, event, session->ops_buffer, n, actor.stack_id);
 }
 
 static struct actor actor_of(const struct event_header *header)
@@ -278,8 +301,10 @@ static void dispatch_exit(struct session *session, const struct event_exit *even
 
 	model_exit(session->model, &actor, event->header.flags, event->status,
 		   of_kind(data, EVENT_DATA_FDS));
-	if (event->header.flags & EVENT_EXIT_PROCESS)
+	if (event->header.flags & EVENT_EXIT_PROCESS) {
 		target_remove(session, event->header.pid);
+		watch_ended(session, event->header.pid);
+	}
 }
 
 /*
@@ -337,6 +362,18 @@ static void dispatch_map(struct session *session, const struct event_map *event)
 				  image_table_get(session->images, image)->module->path);
 }
 
+/* What changed no table is told, but leaves nothing to be mended or searched. */
+static void dispatch_lost(struct session *session, const struct event_lost *event)
+{
+	session->lost += event->count;
+	if (event->header.flags & EVENT_LOST_FAILURES) {
+		session->lost_mended += event->count;
+		session->lost_searched += event->count;
+	} else {
+		model_lost(session->model);
+	}
+}
+
 void session_receive(void *context, const struct event_header *event)
 {
 	struct session *session = context;
@@ -373,8 +410,7 @@ void session_receive(void *context, const struct event_header *event)
 		dispatch_map(session, (const struct event_map *)event);
 		break;
 	case EVENT_LOST:
-		session->lost += ((const struct event_lost *)event)->count;
-		model_lost(session->model);
+		dispatch_lost(session, (const struct event_lost *)event);
 		break;
 	}
 	session_tidy(session);

@@ -73,6 +73,10 @@ struct session {
 	bool has_nameless;               /* a target has */
 	uint64_t look_after_ns;          /* not before this time again */
 	uint64_t last_event_ns;
+	uint64_t sample_after_ns; /* not before this time again */
+	struct watch *watch;      /* NULL: nobody is told at once */
+	uint64_t every_ns;        /* between snapshots of its own; 0: it takes none */
+	uint64_t every_next_ns, every_taken;
 	struct snapshot snapshot; /* the last one */
 	ARRAY(struct named_snapshot) snapshots;
 	uint32_t traces_max;
@@ -82,14 +86,26 @@ struct session {
 	struct procfs_fds newcomers; /* pids that nobody announced; their tables are not known */
 	uint64_t lost_searched;      /* value of `lost` at the last look for processes missed */
 	uint64_t greet_after_ns;     /* not before this time again */
+	ARRAY(struct session_caught) caught; /* not taken yet */
+	uint64_t caught_dropped;             /* that found no room there, or came before */
+	struct map caught_places;            /* hashes of where they came from */
+	uint32_t caught_stack;               /* of the last one that was taken */
 	struct handle_op ops_buffer[HANDLE_OPS_MAX];
 };
 
 /* All of a zeroed session but its collector. session_free() frees it. */
 void session_init(struct session *session, uint32_t traces_max);
 
-/* view.c */
+/* view.c; those that it takes by itself are named "every-1", "every-2", ..., the newest kept */
+void session_take_snapshots(struct session *session, uint64_t now_ns);
 void session_snapshots_fini(struct session *session);
+
+/* `event`, of which `ops` were applied, has EVENT_SYSCALL_SIGNALLED (caught.c). */
+void session_catch(struct session *session, const struct event_syscall *event,
+		   const struct handle_op *ops, size_t ops_n, uint32_t stack_id);
+/* Calls `each` for the stacks of what was caught and is yet to be told. */
+void session_caught_stacks(const struct session *session,
+			   void (*each)(void *context, uint32_t stack_id), void *context);
 
 /* Handles one event (dispatch.c). */
 void session_receive(void *context, const struct event_header *event);

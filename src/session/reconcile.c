@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "os/fd_type.h"
 #include "os/procfs.h"
 
 #include <fcntl.h>
@@ -48,7 +49,7 @@ static int look_at(pid_t pid, int32_t number, struct observation *seen, struct o
 	*out = (struct observed_handle){
 	    .number = number,
 	    .cloexec = flags & O_CLOEXEC,
-	    .type = procfs_link_type(link),
+	    .type = fd_type_look(pid, number, link),
 	    .name = seen->names.data[seen->names.count - 1],
 	};
 	return 0;

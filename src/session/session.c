@@ -7,6 +7,7 @@
 #include "model/fd_syscalls.h"
 #include "os/cgroup.h"
 #include "os/procfs.h"
+#include "session/watch.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OUTLIVE_STEP_MS = 1000, MEND_PAUSE_NS = 1000000000 };
+enum { OUTLIVE_STEP_MS = 1000, MEND_PAUSE_NS = 1000000000, SAMPLE_PAUSE_NS = 50000000 };
 
 /* In the order in which "auto" tries them. */
 static const struct collector_ops *const collectors[] = {&collector_bpf, &collector_agent,
@@ -120,6 +121,7 @@ int session_new(const struct session_options *options, struct session **out, str
 	    .plan = &session->plan,
 	    .follow_children = options->follow_children,
 	    .everything = options->everything,
+	    .bad_reference_signal = options->bad_reference_signal,
 	    .cgroup = session->cgroup,
 	    .stack_bytes_max = EVENT_STACK_BYTES_MAX,
 	    .ring_bytes = options->ring_bytes ?: SESSION_RING_BYTES,
@@ -132,6 +134,9 @@ int session_new(const struct session_options *options, struct session **out, str
 		return result;
 	}
 	session_init(session, options->traces_max);
+	session->every_ns = options->every_ns;
+	if (options->every_ns)
+		model_set_every(session->model, options->every_ns);
 	*out = session;
 	return 0;
 }
@@ -157,6 +162,9 @@ void session_free(struct session *session)
 	session_observation_fini(&session->inherited);
 	procfs_fds_fini(&session->newcomers);
 	session_snapshots_fini(session);
+	array_fini(&session->caught);
+	map_fini(&session->caught_places);
+	watch_free(session->watch);
 	free(session->fallback_reason);
 	free(session->cgroup);
 	free(session);
@@ -327,6 +335,19 @@ static void session_mend(struct session *session)
 	session->mend_after_ns = end_ns + MEND_PAUSE_NS + 4 * (end_ns - begin_ns);
 }
 
+/* How many handles are open, over time: looked at now and then, not at each event. */
+static void look(struct session *session)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns < session->sample_after_ns)
+		return;
+	session->sample_after_ns = now_ns + SAMPLE_PAUSE_NS;
+	model_sample(session->model, now_ns);
+	session_take_snapshots(session, now_ns);
+	watch_step(session, now_ns);
+}
+
 int session_step(struct session *session, int timeout_ms, struct error *error)
 {
 	struct event_sink sink = {session_receive, session};
@@ -342,6 +363,8 @@ int session_step(struct session *session, int timeout_ms, struct error *error)
 	    clock_now_ns() >= session->mend_after_ns) {
 		session_mend(session);
 	}
+	if (!session->over)
+		look(session);
 	return result;
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "collect/collector.h"
 #include "report/report.h"
+#include "session/trigger.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,10 +27,13 @@ struct session_options {
 	bool awaits;           /* session_await() will be called: a collector that can */
 	bool adopts;           /* session_adopt() likewise */
 	bool follow_children;
-	uint32_t traces_max; /* kept in the history */
-	uint32_t ring_bytes; /* 0: SESSION_RING_BYTES */
-	bool everything;     /* for session_attach_all(): "auto" is bpf then */
-	const char *cgroup;  /* with `everything`: only what is in it (os/cgroup.h); NULL: all */
+	uint32_t traces_max;      /* kept in the history */
+	uint32_t ring_bytes;      /* 0: SESSION_RING_BYTES */
+	bool everything;          /* for session_attach_all(): "auto" is bpf then */
+	int bad_reference_signal; /* collector_options has it; 0: bad references are only recorded
+				   */
+	const char *cgroup; /* with `everything`: only what is in it (os/cgroup.h); NULL: all */
+	uint64_t every_ns;  /* between snapshots that it takes by itself; 0: none */
 };
 
 struct session;
@@ -90,6 +94,21 @@ bool session_holds_targets(const struct session *session);
 /* Whether that program is stopped by job control, and (*all) whatever would stand still is too. */
 bool session_child_stopped(const struct session *session, bool *all);
 
+/*
+ * Who is told at once, in the middle of events or in a step: that calls of a process fail for want
+ * of a handle, and that the condition of triggers[n] holds for one; again only when that was not so
+ * for quiet_ns (0: a minute). May ask for a report, and fork, but must change nothing.
+ */
+struct session_watch {
+	const struct trigger *triggers; /* at most TRIGGERS_MAX; borrowed for the session's life */
+	size_t triggers_n;
+	uint64_t quiet_ns;
+	void (*exhausted)(void *context, const struct process *process);
+	void (*triggered)(void *context, const struct process *process, size_t trigger);
+	void *context;
+};
+void session_set_watch(struct session *session, const struct session_watch *watch);
+
 /* The handles open now become the state that the report compares with, also under `name` (NULL:
  * none; copied; what had it before gives way). */
 void session_snapshot(struct session *session, const char *name);
@@ -111,11 +130,30 @@ void session_report(struct session *session, const struct snapshot *snapshot, st
 /* A process of the session, alive or not; NULL: it has none. Borrowed until the next step. */
 const struct process *session_process(const struct session *session, pid_t pid);
 
+/* A bad reference whose thread was sent session_options.bad_reference_signal. */
+struct session_caught {
+	uint64_t time_ns;
+	pid_t pid, tid;
+	int32_t number;
+	uint32_t call;                /* system call number */
+	enum bad_reference_kind kind; /* 0: the number is not open, and more is not known */
+	uint32_t stack_id;            /* of the call; STACK_NONE: there is none */
+};
+
+/* The oldest that was not taken yet; false: there is none. Its stack is kept until the next one is
+ * taken. *dropped: so many more have come since the last time, more than are kept, or (where the
+ * signal is not SIGSTOP) from the same place as an earlier one. */
+bool session_next_caught(struct session *session, struct session_caught *out, uint64_t *dropped);
+
+/* How many handles of it are open. */
+uint64_t session_open_count(const struct session *session, const struct process *process);
+
 /* What a session says of itself. */
 struct session_status {
 	uint64_t events, lost_events;
 	uint64_t processes, processes_alive;
 	uint64_t open_handles; /* of those that are alive */
+	uint64_t exhausted;    /* calls that failed for want of a handle */
 	uint64_t traces;       /* ever; */
 	uint32_t traces_kept, traces_max;
 	uint32_t snapshots; /* with a name */

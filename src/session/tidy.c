@@ -36,6 +36,7 @@ static void sweep_stacks(struct session *session)
 		mark_stack(&marks, history_get(session->history, age)->moment.stack_id);
 	if (session->ops->known_stacks)
 		session->ops->known_stacks(session->collector, mark_stack, &marks);
+	session_caught_stacks(session, mark_stack, &marks);
 	stack_table_sweep(session->stacks, marks.kept);
 	free(marks.kept);
 }

@@ -2,10 +2,14 @@
 #include "session/internal.h"
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
+
+enum { EVERY_KEPT_MAX = 64 };
 
 /* ---- snapshots ---- */
 
@@ -39,6 +43,33 @@ bool session_find_snapshot(const struct session *session, const char *name, stru
 	return true;
 }
 
+/* They are no baseline of `diff` but by name: else a report would tell of the last moments only. */
+void session_take_snapshots(struct session *session, uint64_t now_ns)
+{
+	struct named_snapshot taken = {.snapshot = {.time_ns = now_ns}};
+
+	if (!session->every_ns || now_ns < session->every_next_ns)
+		return;
+	if (!session->every_next_ns)
+		session->every_next_ns = now_ns;
+	session->every_next_ns += session->every_ns;
+	if (session->every_next_ns <= now_ns)
+		session->every_next_ns = now_ns + session->every_ns;
+	taken.name = xasprintf("every-%" PRIu64, ++session->every_taken);
+	if (session->every_taken > EVERY_KEPT_MAX) {
+		_cleanup_(free) char *oldest =
+		    xasprintf("every-%" PRIu64, session->every_taken - EVERY_KEPT_MAX);
+		struct named_snapshot *named = find_named(session, oldest);
+
+		if (named) {
+			free(named->name);
+			*named = taken;
+			return;
+		}
+	}
+	array_push(&session->snapshots, taken);
+}
+
 void session_snapshots_fini(struct session *session)
 {
 	array_each (named, &session->snapshots)
@@ -63,6 +94,7 @@ void session_report(struct session *session, const struct snapshot *snapshot, st
 	    .lost_events = session->lost,
 	    .foreign_processes = session->foreign_processes,
 	    .unseen_processes = session->unseen_processes,
+	    .every_ns = session->every_ns,
 	};
 	clock_gettime(CLOCK_REALTIME, &out->wall);
 	for (size_t i = 0; i < model_processes(session->model); i++) {
@@ -82,10 +114,9 @@ const struct process *session_process(const struct session *session, pid_t pid)
 	return model_process(session->model, pid);
 }
 
-static void count_handle(void *context, const struct handle *handle)
+uint64_t session_open_count(const struct session *session, const struct process *process)
 {
-	(void)handle;
-	++*(uint64_t *)context;
+	return model_open_count(session->model, process);
 }
 
 void session_status(const struct session *session, struct session_status *out)
@@ -105,9 +136,10 @@ void session_status(const struct session *session, struct session_status *out)
 	for (size_t i = 0; i < model_processes(session->model); i++) {
 		const struct process *process = model_process_at(session->model, i);
 
+		out->exhausted += process->exhausted ? process->exhausted->count : 0;
 		if (process->exited)
 			continue;
 		out->processes_alive++;
-		model_open_handles(session->model, process, count_handle, &out->open_handles);
+		out->open_handles += model_open_count(session->model, process);
 	}
 }

@@ -6,9 +6,13 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "model/handle_type.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* The first snapshot of a session is as old as the session, but for so much. */
+static const uint64_t FIRST_SNAPSHOT_NS = UINT64_C(1000000000);
 
 struct builder {
 	struct diff *diff;
@@ -24,14 +28,27 @@ static bool types_equal(const char *a, const char *b)
 static bool group_holds(const struct group *group, const struct handle *handle)
 {
 	return group->stack_id == handle->opened.stack_id && group->origin == handle->origin &&
-	       types_equal(group->type, handle->type);
+	       types_equal(handle_class(&group->handles.data[0]), handle_class(handle));
 }
 
 static uint64_t group_key(const struct handle *handle)
 {
-	uint64_t type = handle->type ? hash_bytes(handle->type, strlen(handle->type), 0) : 0;
+	const char *class = handle_class(handle);
+	uint64_t type = class ? hash_bytes(class, strlen(class), 0) : 0;
 
 	return hash_combine(type, (uint64_t)handle->opened.stack_id << 8 | handle->origin);
+}
+
+/* What all of them are, or as much as was known of them when they were opened. */
+static const char *group_type(const struct group *group)
+{
+	const char *type = group->handles.data[0].type;
+
+	array_each (handle, &group->handles)
+		type = handle_type_common(type, handle->type);
+	if (type && !strcmp(type, "mixed"))
+		return handle_class(&group->handles.data[0]) ?: type;
+	return type;
 }
 
 /* The group of `handle`, made where there was none. */
@@ -49,7 +66,6 @@ static struct group *group_of(struct builder *builder, const struct handle *hand
 			return &diff->groups.data[*slot - 1];
 	}
 	array_push(&diff->groups, (struct group){
-				      .type = handle->type,
 				      .stack_id = handle->opened.stack_id,
 				      .origin = handle->origin,
 				  });
@@ -101,7 +117,7 @@ static void add_handle(void *context, const struct handle *known)
 static bool place_matches(const struct place *place, const struct handle *handle)
 {
 	return place->stack_id == handle->opened.stack_id && place->origin == handle->origin &&
-	       (!place->type || !handle->type || types_equal(place->type, handle->type));
+	       types_equal(place->type, handle_class(handle));
 }
 
 /*
@@ -126,23 +142,38 @@ static uint64_t length_ns(uint64_t from_ns, uint64_t to_ns)
 	return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-/* Those that are open though their like is closed long since. */
-static void count_outliers(const struct group *group, uint64_t end_ns, struct leak_facts *facts)
+static int compare_times(const void *left, const void *right)
 {
-	uint64_t first_ns = 0, last_ns = 0;
+	const uint64_t *a = left, *b = right;
 
-	array_each (handle, &group->handles) {
-		uint64_t opened_ns = handle->opened.time_ns;
+	return (*a > *b) - (*a < *b);
+}
 
-		if (!opened_ns || !leak_outlives(length_ns(opened_ns, end_ns), facts->lived_ns))
-			continue;
-		facts->outliers++;
-		if (!first_ns || opened_ns < first_ns)
-			first_ns = opened_ns;
-		if (opened_ns > last_ns)
-			last_ns = opened_ns;
-	}
-	facts->outliers_ns = length_ns(first_ns, last_ns);
+/* The kept ones (leak.h) of a group; `first_ns` and `last_ns` are the place's openings. */
+static void count_kept(const struct group *group, uint64_t first_ns, uint64_t last_ns,
+		       uint64_t end_ns, struct leak_facts *facts)
+{
+	uint64_t limit_ns = leak_age_limit(facts);
+	uint64_t until_ns = end_ns > limit_ns ? end_ns - limit_ns : 0;
+	struct kept *kept = &facts->kept;
+	ARRAY(uint64_t) times = {0};
+
+	*kept = (struct kept){.closed = group->ends ? lived_longer(group->ends, limit_ns) : 0};
+	array_each (handle, &group->handles)
+		if (handle->opened.time_ns && handle->opened.time_ns <= until_ns)
+			array_push(&times, handle->opened.time_ns);
+	kept->count = times.count;
+	if (!times.count)
+		return;
+	qsort(times.data, times.count, sizeof(*times.data), compare_times);
+	for (size_t i = 1; i < times.count; i++)
+		if (times.data[i] - times.data[i - 1] > kept->gap_ns)
+			kept->gap_ns = times.data[i] - times.data[i - 1];
+	kept->span_ns = times.data[times.count - 1] - times.data[0];
+	kept->quiet_ns = length_ns(times.data[times.count - 1],
+				   group->closed && last_ns < until_ns ? last_ns : until_ns);
+	kept->since_ns = length_ns(first_ns, times.data[times.count - 1]);
+	array_fini(&times);
 }
 
 static void group_judge(struct group *group, const struct diff *diff, const struct place *place)
@@ -153,22 +184,32 @@ static void group_judge(struct group *group, const struct diff *diff, const stru
 	    .open = group->open,
 	    .open_most = group->open,
 	    .oldest_open_ns = length_ns(group->oldest_ns, diff->end_ns),
-	    .youngest_open_ns = length_ns(group->newest_ns, diff->end_ns),
 	    .watched_ns = length_ns(diff->process->start_ns, diff->end_ns),
 	    .process_ended = diff->process->exited,
 	    .opening_unseen = group->origin == ORIGIN_UNKNOWN,
 	};
 
+	if (group->ends) {
+		facts.lived_known = group->ends->known;
+		facts.lived_ns = lived_quantile(group->ends, 1);
+		facts.lived_half_ns = lived_quantile(group->ends, 500);
+	}
 	if (place) {
 		facts.open_most = place->open_most;
 		facts.one_call = place->first_ns == place->last_ns;
 		facts.burst_ns = length_ns(place->first_ns, place->last_ns);
 		facts.quiet_ns = length_ns(place->last_ns, diff->end_ns);
-	}
-	if (group->ends) {
-		facts.lived_known = group->ends->known;
-		facts.lived_ns = lived_quantile(group->ends, 1);
-		count_outliers(group, diff->end_ns, &facts);
+		facts.after_snapshot =
+		    length_ns(diff->process->start_ns, diff->snapshot_ns) >= FIRST_SNAPSHOT_NS &&
+		    place->first_ns >= diff->snapshot_ns;
+		facts.levels_known =
+		    group->growth && level_read(diff->process->growth_times, group->growth,
+						place->first_ns, diff->end_ns, facts.levels);
+		count_kept(group, place->first_ns, place->last_ns, diff->end_ns, &facts);
+		if (group->ends && leak_lives_long(&facts)) {
+			facts.lived_ns = group->ends->longest_ns;
+			count_kept(group, place->first_ns, place->last_ns, diff->end_ns, &facts);
+		}
 	}
 	group->verdict = leak_judge(&facts, group->reason, sizeof(group->reason));
 }
@@ -200,10 +241,13 @@ static void group_finish(struct group *group, const struct diff *diff, const str
 
 	if (!place && first->opened.pid != diff->process->pid)
 		place = place_of(model_process(model, first->opened.pid), first);
+	group->type = group_type(group);
 	group->open = group->handles.count;
 	group->opened = place ? place->opened : group->open;
 	group->closed = place ? place->closed : 0;
 	group->ends = place ? place->ends : NULL;
+	group->growth =
+	    place && place->growth && diff->process->growth_times ? place->growth : NULL;
 	group_judge(group, diff, place);
 	sort_handles(group->handles.data, group->handles.count);
 }

@@ -26,10 +26,26 @@ enum {
 	FEW_OF = 10,
 };
 
-/* A place that opened all it has in the first tenth of the time watched, and nothing in the ten
- * seconds or more since, fills a pool: a leak would have gone on. */
-static const uint64_t POOL_QUIET_NS = 10 * UINT64_C(1000000000);
-enum { POOL_SHARE = 10 };
+/* A place that has been opening for longer shows by its levels whether it grows. */
+static const uint64_t AT_MOST_BURST_NS = 2 * UINT64_C(1000000000);
+
+/* How much the fewest open at once must rise from the second quarter of the time to the last, as a
+ * number and as a part of what they are then; and in the last quarter, against the one before. */
+enum { RISE_MIN = 5, RISE_UNCLOSED_MIN = 3, RISE_SHARE = 4, RISE_SLOWER = 4 };
+
+/* Where the closed ones live for a good part of the time watched, the old ones that are open may be
+ * the better half of a cache: its level is flat. */
+enum { LIVED_SHORT_SHARE = 8, FLAT_SHARE = 10 };
+
+/* What stops opening, for this long and several times the longest gap before, is filled. */
+static const uint64_t FILLED_QUIET_NS = 5 * UINT64_C(1000000000);
+enum { FILLED_GAPS = 3 };
+
+/* Of a place that goes on, what is kept and was opened in the first third is its warming up. */
+enum { WARM_UP_SHARE = 3 };
+
+/* What is kept was opened over this part of the time in which the place opened: else, at once. */
+enum { KEPT_SHARE = 10, KEPT_MIN = 2, KEPT_LATE_SHARE = 30, KEPT_LATE_MIN = 3 };
 
 /* Fewer than LEAK_AT_ONCE_MIN that were opened within this time are "a few at once". */
 static const uint64_t AT_ONCE_NS = 100 * UINT64_C(1000000);
@@ -38,13 +54,44 @@ static const uint64_t AT_ONCE_NS = 100 * UINT64_C(1000000);
 static const uint64_t TRANSIENT_AGE_NS = 10 * UINT64_C(1000000000);
 
 /* Closed ones that it takes to say how long a handle of a place lives; what is so many times older
- * than all but a thousandth of them, and not young, is forgotten. */
-enum { LIVED_KNOWN_MIN = 20, OUTLIVES_TIMES = 8, OUTLIERS_MIN = 2 };
-static const uint64_t OUTLIER_AGE_NS = 500 * UINT64_C(1000000);
+ * than all but a thousandth of them, and not young, is kept. Where many are known and all lived
+ * alike, less is enough. */
+enum { LIVED_KNOWN_MIN = 5, OUTLIVES_TIMES = 8 };
+enum { LIVED_MANY = 100, OUTLIVES_MANY_TIMES = 4 };
+enum { LIVED_SOME = 20, LIVED_ALIKE = 5, OUTLIVES_ALIKE_TIMES = 2 };
+static const uint64_t KEPT_AGE_NS = 500 * UINT64_C(1000000);
 
-bool leak_outlives(uint64_t age_ns, uint64_t lived_ns)
+/* For so many kept ones at most one may have lived as long and been closed: else long lives are
+ * usual here, only rarer than short ones. */
+enum { CLOSED_TOO_SHARE = 8 };
+
+/* So long nearly no closed one lived; UINT64_MAX: too few are known. */
+static uint64_t outlived_ns(const struct leak_facts *facts)
 {
-	return age_ns >= OUTLIER_AGE_NS && age_ns / OUTLIVES_TIMES > lived_ns;
+	uint64_t times = OUTLIVES_TIMES;
+
+	if (facts->lived_known < LIVED_KNOWN_MIN)
+		return UINT64_MAX;
+	if (facts->lived_known >= LIVED_MANY)
+		times = OUTLIVES_MANY_TIMES;
+	if (facts->lived_known >= LIVED_SOME &&
+	    facts->lived_ns / LIVED_ALIKE <= facts->lived_half_ns)
+		times = OUTLIVES_ALIKE_TIMES;
+	return facts->lived_ns > UINT64_MAX / times ? UINT64_MAX : facts->lived_ns * times;
+}
+
+uint64_t leak_age_limit(const struct leak_facts *facts)
+{
+	uint64_t outlived = outlived_ns(facts);
+
+	if (!facts->closed)
+		return 0;
+	return outlived > KEPT_AGE_NS ? outlived : KEPT_AGE_NS;
+}
+
+bool leak_lives_long(const struct leak_facts *facts)
+{
+	return facts->kept.closed > facts->kept.count / CLOSED_TOO_SHARE;
 }
 
 struct judgement {
@@ -99,13 +146,19 @@ static bool rule_few_at_once(const struct judgement *judgement)
 	return true;
 }
 
-static bool rule_pool(const struct judgement *judgement)
+/* Opened what it needs, and has stopped: a leak would have gone on; unless somebody took a
+ * snapshot, did one thing, and asks what it has left. */
+static bool rule_filled(const struct judgement *judgement)
 {
 	const struct leak_facts *facts = judgement->facts;
-	uint64_t early_ns = facts->watched_ns / POOL_SHARE;
 	char quiet[DURATION_BYTES], burst[DURATION_BYTES], closed[32] = "none";
 
-	if (facts->quiet_ns < POOL_QUIET_NS || facts->quiet_ns < facts->watched_ns - early_ns)
+	if (facts->after_snapshot || facts->quiet_ns < FILLED_QUIET_NS ||
+	    facts->quiet_ns < facts->burst_ns / FILLED_GAPS)
+		return false;
+	if (facts->closed ? facts->closed > facts->opened / 2 ||
+				facts->quiet_ns / FILLED_GAPS < facts->burst_ns
+			  : facts->quiet_ns / FILLED_GAPS < facts->kept.gap_ns)
 		return false;
 	if (facts->closed)
 		snprintf(closed, sizeof(closed), "%" PRIu64, facts->closed);
@@ -125,23 +178,87 @@ static bool rule_none_closed(const struct judgement *judgement)
 	return true;
 }
 
+/* A place that keeps some while it warms up, and none of those that it opens later. */
+static bool warmed_up(const struct leak_facts *facts)
+{
+	return facts->kept.quiet_ns >= FILLED_QUIET_NS &&
+	       facts->kept.quiet_ns / FILLED_GAPS >= facts->kept.gap_ns &&
+	       facts->kept.since_ns <= facts->watched_ns / WARM_UP_SHARE;
+}
+
+/* What was kept at once, early or in a burst, is a pool: unless it is still going on. */
+static bool kept_all_the_while(const struct leak_facts *facts)
+{
+	const struct kept *kept = &facts->kept;
+
+	if (kept->span_ns >= facts->burst_ns / KEPT_SHARE)
+		return true;
+	return kept->count >= KEPT_LATE_MIN && kept->quiet_ns / FILLED_GAPS <= kept->gap_ns &&
+	       kept->span_ns >= facts->burst_ns / KEPT_LATE_SHARE;
+}
+
+static bool is_flat(const struct level *level)
+{
+	return level->fewest >= level->most - level->most / FLAT_SHARE;
+}
+
+/* A cache at its capacity: an entry is closed when one is opened. */
+static bool is_full(const struct leak_facts *facts)
+{
+	return facts->levels_known && outlived_ns(facts) > facts->watched_ns / LIVED_SHORT_SHARE &&
+	       facts->levels[3].fewest <= facts->levels[2].fewest && is_flat(&facts->levels[2]) &&
+	       is_flat(&facts->levels[3]);
+}
+
 /*
  * The closed ones lived shortly, these do not end. They were opened all the while: what was kept at
  * once, early or in a burst, is a pool.
  */
-static bool rule_outlived(const struct judgement *judgement)
+static bool rule_kept(const struct judgement *judgement)
 {
 	const struct leak_facts *facts = judgement->facts;
 	char lived[DURATION_BYTES], oldest[DURATION_BYTES];
 
-	if (facts->lived_known < LIVED_KNOWN_MIN || facts->outliers < OUTLIERS_MIN ||
-	    facts->outliers_ns < facts->watched_ns / POOL_SHARE)
+	if (!facts->closed || facts->kept.count < KEPT_MIN || !kept_all_the_while(facts) ||
+	    warmed_up(facts) || is_full(facts))
 		return false;
 	snprintf(judgement->reason, judgement->reason_bytes,
 		 "%" PRIu64 " opened here, %" PRIu64 " closed, nearly all within %s; %" PRIu64
 		 " of the open ones are much older, up to %s",
 		 facts->opened, facts->closed, duration_write(facts->lived_ns, lived),
-		 facts->outliers, duration_write(facts->oldest_open_ns, oldest));
+		 facts->kept.count, duration_write(facts->oldest_open_ns, oldest));
+	return true;
+}
+
+/*
+ * The fewest open at once rise from quarter to quarter, by more than chance would have it, and the
+ * most are in the last one: a place that fills up and stays full has them before.
+ */
+static bool rises(const struct leak_facts *facts)
+{
+	const struct level *part = facts->levels;
+	uint64_t before = part[1].fewest, then = part[2].fewest, now = part[3].fewest;
+
+	if (before > then || part[3].most <= part[2].most || part[3].most <= part[1].most)
+		return false;
+	if (facts->closed <= facts->opened / 2)
+		return now >= then && now - before >= RISE_UNCLOSED_MIN;
+	return then < now && now - before >= RISE_MIN && now - before >= now / RISE_SHARE &&
+	       now - then >= (then - before) / RISE_SLOWER;
+}
+
+static bool rule_rising(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+	const struct level *part = facts->levels;
+
+	if (!facts->levels_known || !rises(facts))
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, %" PRIu64
+		 " closed; the fewest open at once in each quarter of the time: %u, %u, %u, %u",
+		 facts->opened, facts->closed, part[0].fewest, part[1].fewest, part[2].fewest,
+		 part[3].fewest);
 	return true;
 }
 
@@ -151,7 +268,7 @@ static bool rule_at_its_most(const struct judgement *judgement)
 
 	/* A leak may share its place (an interpreter has few) with handles that come and go: then
 	 * a few less than the most are open at any moment. */
-	if (judgement->still < GROWING_OPEN_MIN ||
+	if (facts->burst_ns > AT_MOST_BURST_NS || judgement->still < GROWING_OPEN_MIN ||
 	    judgement->still < facts->open_most - facts->open_most / AT_MOST_SLACK)
 		return false;
 	if (judgement->still < facts->open_most) {
@@ -214,11 +331,17 @@ static const struct rule {
 	bool (*applies)(const struct judgement *judgement);
 	enum verdict verdict;
 } rules[] = {
-    {rule_unseen, VERDICT_UNKNOWN},      {rule_single, VERDICT_UNKNOWN},
-    {rule_one_call, VERDICT_UNKNOWN},    {rule_pool, VERDICT_STEADY},
-    {rule_few_at_once, VERDICT_UNKNOWN}, {rule_none_closed, VERDICT_LEAK},
-    {rule_outlived, VERDICT_LEAK},       {rule_at_its_most, VERDICT_GROWING},
-    {rule_in_use, VERDICT_TRANSIENT},    {rule_below_its_most, VERDICT_STEADY},
+    {rule_unseen, VERDICT_UNKNOWN},
+    {rule_single, VERDICT_UNKNOWN},
+    {rule_one_call, VERDICT_UNKNOWN},
+    {rule_filled, VERDICT_STEADY},
+    {rule_kept, VERDICT_LEAK},
+    {rule_few_at_once, VERDICT_UNKNOWN},
+    {rule_none_closed, VERDICT_LEAK},
+    {rule_rising, VERDICT_GROWING},
+    {rule_at_its_most, VERDICT_GROWING},
+    {rule_in_use, VERDICT_TRANSIENT},
+    {rule_below_its_most, VERDICT_STEADY},
     {rule_too_few, VERDICT_UNKNOWN},
 };
 

@@ -4,14 +4,17 @@ import json
 import re
 
 # Words for the same kind of handle: what a call promises and what /proc calls it may differ.
+SOCKETS = {"socket", "tcp", "udp", "unix", "netlink", "packet", "raw", "ping", "vsock", "alg"}
+PATHS = {"file", "directory", "device", "tty", "block", "fifo"}
 TYPE_ALIASES = {
-    "file": {"file"},
+    "file": PATHS,
+    "socket": SOCKETS,
     "received": {"file", "unknown"},  # only a look at the living process tells
     "directory": {"file", "directory"},
-    "device": {"file", "device"},
+    "device": {"file", "device", "tty"},
     "tty": {"file", "device", "tty", "pty"},
     "memfd": {"memfd", "file"},
-    "mount": {"file", "mount"},
+    "mount": {"file", "mount", "directory"},
     "mqueue": {"mqueue", "file"},
     "namespace": {"namespace", "file"},
     "perf_event": {"perf", "perf_event"},

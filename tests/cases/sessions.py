@@ -158,10 +158,10 @@ def numbers(group):
 class Console:
     """htrace attach on a terminal of its own."""
 
-    def __init__(self, lab, pid, env):
+    def __init__(self, lab, pid, env, options=()):
         self.text, (self.master, slave) = "", pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-        self.process = lab.start([lab.htrace, "attach", f"--collector={lab.collector}", "-p", str(pid)],
+        self.process = lab.start([lab.htrace, "attach", f"--collector={lab.collector}", "-p", str(pid), *options],
                                  {**env, "TERM": "dumb"}, stdin=slave, stdout=slave, stderr=slave,
                                  start_new_session=True)
         os.close(slave)

@@ -64,6 +64,19 @@ def test_four_steps_batch(lab):
         gdb.check_no_session()
 
 
+def test_bad_reference(lab):
+    """gdb itself stops at the call that was a bad reference; `continue` goes on as if nothing had been."""
+    gdb = Gdb(lab, lab.workload("workload_on_bad_reference"))
+    enable = f"htrace -enable {enable_words(lab)} --on-bad-reference=signal:SIGINT"
+    begin = [enable, "run valid twice"] if lab.collector == "agent" else \
+        ["break main", "run valid twice", enable, "continue"]
+    output = gdb.batch(["set width 0"] + begin + ["backtrace", "continue"]).output
+    stack = output.split("received signal SIGINT", 1)[-1]
+    for words in ("in close_again (", "in step_twice (", "twice: -1 9\n", "exited with code 07"):
+        check(words in stack, lambda: f"'{words}' is not behind SIGINT in:\n{output}")
+    check(output.count("received signal") == 1, output)
+
+
 def test_without_a_shell_and_with_a_wrapper(lab):
     """However gdb starts the program; the user's own LD_PRELOAD stays as it is."""
     for setting in ("set startup-with-shell off", "set exec-wrapper env -u NOTHING", "set environment LD_PRELOAD libm.so.6",

@@ -2,7 +2,6 @@
 the end the open handles are those of /proc/PID/fd. From their start on their output and status are as without htrace.
 A program that is missing is skipped."""
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,27 +9,7 @@ import sys
 
 import harness
 from harness import check
-
-
-def find(lab, name):
-    path = shutil.which(name, path=lab.environment()["PATH"])
-    if not path:
-        raise harness.Skipped(f"{name} is not installed")
-    return path
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
+from servers import answers, find, free_port, nginx_configuration
 
 
 def amount(lab, count):
@@ -77,22 +56,6 @@ def test_redis(lab):
     names = {frame["function"] for group in report.process(target.pid)["groups"] for frame in group["stack"]}
     print(f"  events {report.process(target.pid)['events']}, truncated "
           f"{report.process(target.pid)['truncated_stacks']}, functions {sorted(filter(None, names))[:6]}")
-
-
-def nginx_configuration(lab, port):
-    folder = lab.new_folder("nginx")
-    path = os.path.join(folder, "nginx.conf")
-    with open(path, "w") as out:
-        user = "" if lab.as_nobody or os.geteuid() else "user root;\n"
-        out.write(f"{user}daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
-                  "events { worker_connections 256; }\n"
-                  f"http {{ access_log off; keepalive_timeout 0; root {folder};\n"
-                  f"client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
-                  f"uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-                  f"server {{ listen 127.0.0.1:{port}; }} }}\n")
-    with open(os.path.join(folder, "index.html"), "w") as out:
-        out.write("hello\n")
-    return folder, path
 
 
 def test_nginx(lab):

@@ -263,6 +263,33 @@ def test_continue_htrace_alone(lab):
         terminal.close()
 
 
+def test_terminal_bad_reference(lab):
+    """Stopped by a bad reference, not by us: ^Z gives the shell, fg goes on up to the next one, which holds."""
+    if not os.path.exists("/bin/bash"):
+        raise harness.Skipped("no bash here")
+    terminal = Terminal(lab)
+    try:
+        terminal.send(" ".join(lab.command("run", ["--on-bad-reference=stop"], lab.path(".json"))) +
+                      f" -- {lab.workload('workload_on_bad_reference')} never twice\n")
+        for printed in "never: -1 9", "twice: -1 9":
+            pid = int(terminal.expect(r"kill -CONT (\d+)").group(1))
+            time.sleep(0.8)
+            check(harness.proc_status(pid, "State")[0] == "T", f"it did not stay at the one before {printed!r}")
+            terminal.send("\x1a")
+            terminal.expect("Stopped")
+            terminal.send("echo shell $((30+33))\n")
+            terminal.expect("shell 63")
+            terminal.send("fg\n")
+            terminal.expect(printed)
+            if lab.collector == "ptrace":
+                break  # it was let go
+        terminal.send("echo status=$?\n")
+        terminal.expect("status=7")
+    finally:
+        terminal.send("exit\n")
+        terminal.close()
+
+
 def test_interrupt_goes_to_the_program(lab):
     """SIGINT to the whole group, as ^C does: the program decides, htrace reports."""
     out = lab.path(".out")

@@ -15,7 +15,7 @@ from harness import Report, Skipped, check
 
 SAMPLE = 50
 FUNCTIONS = {"eventfd": {"crowd_event"}, "file": {"crowd_file", "crowd_copy"}, "device": {"crowd_file", "crowd_copy"},
-             "socket": {"crowd_socket", "crowd_copy"}, "pipe": {"crowd_pipe", "crowd_copy"}}
+             "unix": {"crowd_socket", "crowd_copy"}, "pipe": {"crowd_pipe", "crowd_copy"}}
 
 
 class Session:

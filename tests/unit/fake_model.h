@@ -32,6 +32,7 @@ struct model {
 	struct fake_process processes[FAKE_PROCESSES_MAX];
 	size_t processes_n;
 	struct forgotten forgotten;
+	struct crossings crossings;
 };
 
 /* A handle of a place of `process`, which counts it. */
@@ -89,6 +90,9 @@ static inline void fake_fini(struct model *model)
 		array_fini(&model->processes[i].process.places);
 		array_fini(&model->processes[i].process.bad_references);
 	}
+	array_each (place, &model->crossings.places)
+		array_fini(&place->examples);
+	array_fini(&model->crossings.places);
 	memset(model, 0, sizeof(*model));
 }
 
@@ -112,6 +116,11 @@ void model_known_handles(const struct model *model, const struct process *proces
 	array_each (handle, &fake->handles)
 		if (number < 0 || handle->number == number)
 			each(context, handle);
+}
+
+const struct crossings *model_crossings(const struct model *model)
+{
+	return &model->crossings;
 }
 
 const struct forgotten *model_forgotten_totals(const struct model *model)

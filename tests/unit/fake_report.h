@@ -20,6 +20,11 @@ const char *fd_syscalls_name(uint32_t number)
 	return number == 3 ? "close" : number == 0 ? "read" : NULL;
 }
 
+const char *fd_syscalls_other_limit(uint32_t number, int32_t error)
+{
+	return number == 294 ? "fs.inotify.max_user_instances" : NULL;
+}
+
 struct fixture {
 	struct model model;
 	struct stack_table *stacks;

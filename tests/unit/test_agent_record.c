@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sys/resource.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -112,6 +113,18 @@ static void test_ebadf(void **state)
 /* No room for another handle is told with a stack, of calls that would have made one. */
 static void test_exhausted(void **state)
 {
+	const uint64_t args[6] = {5};
+	const struct event_syscall *event;
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	harness_after_call(__NR_accept4, args, -EMFILE);
+	event = harness_take(EVENT_SYSCALL);
+	assert_int_equal(event->stacks_n, 1);
+	assert_int_equal(event->out[0], limit.rlim_cur);
+	harness_after_call(__NR_accept4, args, -EMFILE);
+	event = harness_take(EVENT_SYSCALL);
+	assert_int_equal(event->out[0], 0); /* not asked again so soon */
 	check_leave(__NR_accept4, 5, 0, -EMFILE, 1, 1);
 	check_leave(__NR_openat, (uint32_t)AT_FDCWD, 0, -ENFILE, 1, 1);
 	check_leave(__NR_fcntl, 3, F_DUPFD, -EMFILE, 1, 1);

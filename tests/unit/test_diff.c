@@ -174,6 +174,7 @@ static void test_place_elsewhere(void **state)
 	opener->process.places.data[place].opened++;
 	array_each (handle, &opener->handles) {
 		handle->type = "socket";
+		handle->opened_as = OPENED_AS_UNKNOWN;
 		array_push(&sharer->handles, *handle);
 	}
 	for (int i = 0; i < 2; i++) {

@@ -1,5 +1,6 @@
 /* model/fd_syscalls: the plan and the decoding of every row. */
 #include "event/codec.h"
+#include "event/plan_guard.h"
 #include "fd_syscalls_event.h"
 #include "model/fd_syscalls.h"
 #include "model/fd_syscalls_table.h"
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,6 +106,49 @@ static size_t decode(uint32_t number, enum event_phase phase, int64_t result, ui
 	return fd_syscalls_decode(&event, NULL, ops);
 }
 
+/* What the arguments tell of the type. */
+static void test_types(void **state)
+{
+	static const struct {
+		uint64_t domain, type, protocol;
+		const char *is;
+	} sockets[] = {
+	    {AF_INET, SOCK_STREAM, 0, "tcp"},
+	    {AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP, "tcp"},
+	    {AF_INET, SOCK_STREAM, IPPROTO_SCTP, "sctp"},
+	    {AF_INET6, SOCK_STREAM, 262, "mptcp"},
+	    {AF_INET, SOCK_DGRAM, 0, "udp"},
+	    {AF_INET, SOCK_DGRAM, IPPROTO_ICMP, "ping"},
+	    {AF_INET6, SOCK_RAW, 255, "raw"},
+	    {AF_INET, 9, 9, "socket"},
+	    {AF_UNIX, SOCK_SEQPACKET, 0, "unix"},
+	    {AF_NETLINK, SOCK_RAW, 0, "netlink"},
+	    {AF_PACKET, SOCK_DGRAM, 8, "packet"},
+	    {AF_VSOCK, SOCK_STREAM, 0, "vsock"},
+	    {AF_ALG, SOCK_SEQPACKET, 0, "alg"},
+	    {99, SOCK_STREAM, 0, "socket"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(*sockets); i++) {
+		assert_int_equal(decode(SYS_socket, EVENT_LEAVE, 5, sockets[i].domain,
+					sockets[i].type, sockets[i].protocol, 0),
+				 1);
+		assert_string_equal(ops[0].type, sockets[i].is);
+	}
+	decode(SYS_accept4, EVENT_LEAVE, 5, 3, 0, 0, 0);
+	assert_true(ops[0].alike);
+	assert_int_equal(ops[0].source, 3);
+	decode(SYS_socket, EVENT_LEAVE, 5, AF_INET, SOCK_STREAM, 0, 0);
+	assert_false(ops[0].alike);
+	decode(SYS_open, EVENT_LEAVE, 5, 0, O_DIRECTORY, 0, 0);
+	assert_string_equal(ops[0].type, "directory");
+	decode(SYS_openat, EVENT_LEAVE, 5, 0, 0, O_DIRECTORY | O_CLOEXEC, 0);
+	assert_string_equal(ops[0].type, "directory");
+	decode(SYS_openat, EVENT_LEAVE, 5, 0, 0, O_TMPFILE | O_RDWR, 0);
+	assert_string_equal(ops[0].type, "file");
+}
+
 static void test_guarded(void **state)
 {
 	(void)state;
@@ -188,7 +233,8 @@ static void test_out(void **state)
 	event = call_make(SYS_socketpair, EVENT_LEAVE, 0, 1, SOCK_STREAM, 0, 0);
 	event.out[1] = 1;
 	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 2);
-	assert_string_equal(ops[0].type, "socket");
+	assert_string_equal(ops[0].type, "unix");
+	assert_string_equal(ops[1].type, "unix");
 	event.out[1] = 0; /* could not be read */
 	assert_int_equal(fd_syscalls_decode(&event, NULL, ops), 1);
 	assert_int_equal(ops[0].kind, HANDLE_RECONCILE);
@@ -380,15 +426,22 @@ static void test_asks(void **state)
 	    {F_DUPFD, 0, false}, {F_DUPFD, 9, false},         {F_DUPFD, 10, true},
 	    {F_SETFL, 0, false}, {F_DUPFD_CLOEXEC, 0, false}, {F_DUPFD_CLOEXEC, 10, true},
 	};
+	struct plan plan;
 
 	(void)state;
+	fd_syscalls_plan(&plan, true);
 	for (size_t i = 0; i < sizeof(truth) / sizeof(*truth); i++) {
 		assert_int_equal(decode(SYS_fcntl, EVENT_LEAVE, -EBADF, 7, truth[i].command,
 					truth[i].argument, 0),
 				 1);
 		assert_int_equal(ops[0].kind, HANDLE_BAD_REFERENCE);
 		assert_int_equal(ops[0].asks, truth[i].asks);
+		assert_int_equal(
+		    plan_only_asks(&plan, SYS_fcntl,
+				   (uint64_t[6]){7, truth[i].command, truth[i].argument}),
+		    truth[i].asks);
 	}
+	assert_false(plan_only_asks(&plan, SYS_read, (uint64_t[6]){7, F_GETFD}));
 	assert_int_equal(decode(SYS_read, EVENT_LEAVE, -EBADF, 7, F_GETFD, 0, 0), 1);
 	assert_false(ops[0].asks);
 }
@@ -488,12 +541,12 @@ static void test_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_rows_open),   cmocka_unit_test(test_guarded),
-	    cmocka_unit_test(test_close),       cmocka_unit_test(test_out),
-	    cmocka_unit_test(test_control),     cmocka_unit_test(test_plan),
-	    cmocka_unit_test(test_asks),        cmocka_unit_test(test_waited_for),
-	    cmocka_unit_test(test_fixed_names), cmocka_unit_test(test_path),
-	    cmocka_unit_test(test_exhausted),
+	    cmocka_unit_test(test_rows_open), cmocka_unit_test(test_guarded),
+	    cmocka_unit_test(test_close),     cmocka_unit_test(test_out),
+	    cmocka_unit_test(test_control),   cmocka_unit_test(test_plan),
+	    cmocka_unit_test(test_asks),      cmocka_unit_test(test_fixed_names),
+	    cmocka_unit_test(test_path),      cmocka_unit_test(test_exhausted),
+	    cmocka_unit_test(test_types),     cmocka_unit_test(test_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "fd_syscalls_event.h"
 #include "model/fd_syscalls.h"
 #include "model/model.h"
+#include "os/fd_type.h"
 #include "os/procfs.h"
 
 #include <errno.h>
@@ -114,7 +115,8 @@ static void compare_with_kernel(void)
 		assert_int_equal(held.handles.data[at].cloexec, !!(flags & FD_CLOEXEC));
 		assert_true(procfs_fd_link(getpid(), number, link) >= 0);
 		if (held.handles.data[at].type)
-			assert_string_equal(held.handles.data[at].type, procfs_link_type(link));
+			assert_string_equal(held.handles.data[at].type,
+					    fd_type_look(getpid(), number, link));
 		at++;
 	}
 	assert_int_equal(at, held.handles.count);

@@ -18,6 +18,47 @@ struct example {
 	const char *reason;
 };
 
+/* 12 ms is what the closed ones lived, in a minute and more. */
+#define KEPT(...)                                                                                  \
+	{                                                                                          \
+		.opened = 12340, .closed = 12326, .open = 14, .open_most = 30,                     \
+		.oldest_open_ns = 62 * S, .watched_ns = 70 * S, .burst_ns = 70 * S,                \
+		.lived_known = 12326, .lived_ns = 12 * MS, .kept = {                               \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+
+/* They are closed after five seconds, and half of the open ones is much older. */
+#define CACHE(...)                                                                                 \
+	{                                                                                          \
+		.opened = 300, .closed = 270, .open = 30, .open_most = 30,                         \
+		.oldest_open_ns = 62 * S, .watched_ns = 70 * S, .burst_ns = 70 * S,                \
+		.lived_known = 270, .lived_ns = 5 * S, .lived_half_ns = 4 * S,                     \
+		.kept = {.count = 15, .span_ns = 9 * S, .since_ns = 30 * S}, .levels_known = true, \
+		.levels = {                                                                        \
+			{1, 26},                                                                   \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+
+#define RISING(closed_n, ...)                                                                      \
+	{                                                                                          \
+		.opened = 80, .closed = closed_n, .open = 80 - closed_n, .open_most = 50,          \
+		.oldest_open_ns = 62 * S, .watched_ns = 70 * S, .burst_ns = 70 * S,                \
+		.levels_known = true, .levels = {                                                  \
+			{1, 9},                                                                    \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define NOT_RISING(closed_n, open_n)                                                               \
+	"80 opened here, " closed_n " closed; " open_n                                             \
+	" open, at most 50 at once; the oldest open is 62 s old"
+
+#define FILLED(...)                                                                                \
+	{                                                                                          \
+		.opened = 8, .open_most = 8, .watched_ns = 80 * S, __VA_ARGS__                     \
+	}
+
 static const struct example examples[] = {
     {{.opened = 10, .open = 10, .open_most = 10}, VERDICT_LEAK, "10 opened here, none closed"},
     {{.opened = 2, .open = 2, .open_most = 2, .process_ended = 1},
@@ -47,56 +88,61 @@ static const struct example examples[] = {
      "3 open, the opening was not seen"},
     {{.opened = 0, .open = 2}, VERDICT_UNKNOWN, "2 open, the opening was not seen"},
     /* Few of many that are much older than all that were closed, and were not kept at once. */
-    {{.opened = 12340,
-      .closed = 12326,
-      .open = 14,
-      .open_most = 16,
-      .oldest_open_ns = 62 * S,
-      .watched_ns = 70 * S,
-      .lived_known = 12326,
-      .lived_ns = 12 * MS,
-      .outliers = 13,
-      .outliers_ns = 50 * S},
+    {KEPT(.count = 13, .span_ns = 50 * S, .gap_ns = 9 * S, .since_ns = 60 * S), VERDICT_LEAK,
+     "12340 opened here, 12326 closed, nearly all within 12 ms; 13 of the open ones are much "
+     "older, up to 62 s"},
+    /* A pool, filled within 6 s. */
+    {KEPT(.count = 13, .span_ns = 6 * S, .gap_ns = 2 * S, .quiet_ns = 6 * S + 3,
+	  .since_ns = 60 * S),
+     VERDICT_STEADY,
+     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    /* Within so short a time, but it goes on. */
+    {KEPT(.count = 13, .span_ns = 6 * S, .gap_ns = 2 * S, .quiet_ns = 6 * S, .since_ns = 60 * S),
      VERDICT_LEAK,
      "12340 opened here, 12326 closed, nearly all within 12 ms; 13 of the open ones are much "
-     "older, "
+     "older, up to 62 s"},
+    /* One that is kept. */
+    {KEPT(.count = 1), VERDICT_STEADY,
+     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    /* Kept while it warmed up, and none of those that came later; a bit longer is no warming up. */
+    {KEPT(.count = 13, .span_ns = 22 * S, .gap_ns = 5 * S, .quiet_ns = 15 * S, .since_ns = 23 * S),
+     VERDICT_STEADY,
+     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    {KEPT(.count = 13, .span_ns = 22 * S, .gap_ns = 5 * S, .quiet_ns = 15 * S, .since_ns = 24 * S),
+     VERDICT_LEAK,
+     "12340 opened here, 12326 closed, nearly all within 12 ms; 13 of the open ones are much "
+     "older, up to 62 s"},
+    {KEPT(.count = 13, .span_ns = 22 * S, .gap_ns = 5 * S, .quiet_ns = 14 * S, .since_ns = 23 * S),
+     VERDICT_LEAK,
+     "12340 opened here, 12326 closed, nearly all within 12 ms; 13 of the open ones are much "
+     "older, up to 62 s"},
+    /* The better half of a cache that is full; one that is not. */
+    {CACHE({30, 30}, {29, 30}, {29, 30}), VERDICT_STEADY,
+     "300 opened here, 270 closed; 30 open, at most 30 at once; the oldest open is 62 s old"},
+    {CACHE({27, 30}, {27, 30}, {27, 30}), VERDICT_STEADY,
+     "300 opened here, 270 closed; 30 open, at most 30 at once; the oldest open is 62 s old"},
+    {CACHE({27, 30}, {27, 30}, {26, 30}), VERDICT_LEAK,
+     "300 opened here, 270 closed, nearly all within 5.0 s; 15 of the open ones are much older, "
      "up to 62 s"},
-    {{.opened = 12340,
-      .closed = 12326,
-      .open = 14,
-      .open_most = 30,
-      .oldest_open_ns = 62 * S,
-      .watched_ns = 70 * S,
-      .lived_known = 12326,
-      .lived_ns = 12 * MS,
-      .outliers = 13,
-      .outliers_ns = 6 * S}, /* a pool, filled within 6 s */
-     VERDICT_STEADY,
-     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
-    {{.opened = 12340,
-      .closed = 12326,
-      .open = 14,
-      .open_most = 30,
-      .oldest_open_ns = 62 * S,
-      .watched_ns = 70 * S,
-      .lived_known = 12326,
-      .lived_ns = 12 * MS,
-      .outliers = 1,
-      .outliers_ns = 0}, /* one that is kept */
-     VERDICT_STEADY,
-     "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
-    {{.opened = 33,
-      .closed = 19,
-      .open = 14,
-      .open_most = 30,
-      .oldest_open_ns = 62 * S,
-      .watched_ns = 70 * S,
-      .lived_known = 19,
-      .lived_ns = 12 * MS,
-      .outliers = 13,
-      .outliers_ns = 50 * S}, /* too few were closed to know how long they live */
-     VERDICT_STEADY,
-     "33 opened here, 19 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    {CACHE({27, 30}, {28, 30}, {29, 30}), VERDICT_LEAK,
+     "300 opened here, 270 closed, nearly all within 5.0 s; 15 of the open ones are much older, "
+     "up to 62 s"},
+    /* The fewest at once rise: from the second quarter to the last by 5 and by a quarter, in the
+     * last by a quarter of what they rose before; and the most are in the last one. */
+    {RISING(60, {9, 20}, {13, 20}, {14, 21}), VERDICT_GROWING,
+     "80 opened here, 60 closed; the fewest open at once in each quarter of the time: 1, 9, 13, "
+     "14"},
+    {RISING(60, {9, 20}, {12, 20}, {13, 21}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    {RISING(60, {19, 20}, {23, 24}, {24, 25}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    {RISING(60, {9, 20}, {18, 20}, {19, 21}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    {RISING(60, {9, 20}, {13, 21}, {14, 21}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    {RISING(60, {9, 21}, {13, 20}, {14, 21}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    {RISING(60, {9, 20}, {8, 20}, {14, 21}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    {RISING(60, {9, 20}, {14, 20}, {14, 21}), VERDICT_STEADY, NOT_RISING("60", "20")},
+    /* Where less than half were closed, 3 are enough. */
+    {RISING(40, {5, 6}, {7, 8}, {8, 9}), VERDICT_GROWING,
+     "80 opened here, 40 closed; the fewest open at once in each quarter of the time: 1, 5, 7, 8"},
+    {RISING(41, {5, 6}, {7, 8}, {8, 9}), VERDICT_STEADY, NOT_RISING("41", "39")},
     /* The sample: 50 rounds of 100 ms. Still opening at the end, so it is no pool. */
     {{.opened = 50,
       .open = 50,
@@ -107,30 +153,25 @@ static const struct example examples[] = {
       .process_ended = 1},
      VERDICT_LEAK,
      "50 opened here, none closed"},
-    /* A pool filled at the start, and the two ways of not being one. */
-    {{.opened = 8,
-      .open = 8,
-      .open_most = 8,
-      .burst_ns = 12 * MS,
-      .quiet_ns = 62 * S,
-      .watched_ns = 63 * S},
-     VERDICT_STEADY,
-     "8 opened here within 12 ms, none closed; none opened for 62 s since"},
-    {{.opened = 8, .open = 8, .open_most = 8, .quiet_ns = 9 * S, .watched_ns = 9 * S},
-     VERDICT_LEAK,
-     "8 opened here, none closed"},
-    {{.opened = 8, .open = 8, .open_most = 8, .quiet_ns = 62 * S, .watched_ns = 80 * S},
-     VERDICT_LEAK,
-     "8 opened here, none closed"},
-    {{.opened = 9,
-      .closed = 1,
-      .open = 8,
-      .open_most = 8,
-      .burst_ns = 2 * S,
-      .quiet_ns = 118 * S,
-      .watched_ns = 121 * S},
-     VERDICT_STEADY,
-     "9 opened here within 2.0 s, 1 closed; none opened for 118 s since"},
+    /* A pool that was filled, and the ways of not being one. */
+    {FILLED(.open = 8, .quiet_ns = 62 * S, .burst_ns = 12 * MS, .kept = {.gap_ns = 2 * MS}),
+     VERDICT_STEADY, "8 opened here within 12 ms, none closed; none opened for 62 s since"},
+    {FILLED(.open = 8, .quiet_ns = 5 * S, .burst_ns = 15 * S, .kept = {.gap_ns = 5 * S / 3}),
+     VERDICT_STEADY, "8 opened here within 15 s, none closed; none opened for 5.0 s since"},
+    {FILLED(.open = 8, .quiet_ns = 5 * S - 1, .burst_ns = 8 * S, .kept = {.gap_ns = 800 * MS}),
+     VERDICT_LEAK, "8 opened here, none closed"},
+    {FILLED(.open = 8, .quiet_ns = 5 * S, .burst_ns = 15 * S + 3, .kept = {.gap_ns = 1 * S}),
+     VERDICT_LEAK, "8 opened here, none closed"},
+    {FILLED(.open = 8, .quiet_ns = 5 * S, .burst_ns = 15 * S, .kept = {.gap_ns = 5 * S / 3 + 1}),
+     VERDICT_LEAK, "8 opened here, none closed"},
+    {FILLED(.open = 8, .quiet_ns = 62 * S, .burst_ns = 12 * MS, .after_snapshot = true),
+     VERDICT_LEAK, "8 opened here, none closed"},
+    {FILLED(.closed = 4, .open = 4, .quiet_ns = 6 * S, .burst_ns = 2 * S), VERDICT_STEADY,
+     "8 opened here within 2.0 s, 4 closed; none opened for 6.0 s since"},
+    {FILLED(.closed = 4, .open = 4, .quiet_ns = 6 * S, .burst_ns = 2 * S + 1), VERDICT_STEADY,
+     "8 opened here, 4 closed; 4 open, at most 8 at once; the oldest open is 0 ns old"},
+    {FILLED(.closed = 5, .open = 3, .quiet_ns = 6 * S, .burst_ns = 2 * S), VERDICT_STEADY,
+     "8 opened here, 5 closed; 3 open, at most 8 at once; the oldest open is 0 ns old"},
     /* One alone stays unknown, however long it is quiet. */
     {{.opened = 1, .open = 1, .open_most = 1, .quiet_ns = 62 * S, .watched_ns = 62 * S},
      VERDICT_UNKNOWN,
@@ -138,6 +179,10 @@ static const struct example examples[] = {
     {{.opened = 40, .closed = 28, .open = 12, .open_most = 12, .oldest_open_ns = 5 * S},
      VERDICT_GROWING,
      "40 opened here, 28 closed; the 12 open are the most so far"},
+    /* Over more than 2 s the levels tell, not the most so far. */
+    {{.opened = 40, .closed = 28, .open = 12, .open_most = 12, .burst_ns = 2 * S + 1},
+     VERDICT_STEADY,
+     "40 opened here, 28 closed; 12 open, at most 12 at once; the oldest open is 0 ns old"},
     {{.opened = 40, .closed = 28, .open = 12, .open_most = 13, .oldest_open_ns = 5 * S},
      VERDICT_STEADY,
      "40 opened here, 28 closed; 12 open, at most 13 at once; the oldest open is 5.0 s old"},
@@ -234,21 +279,43 @@ static void test_durations(void **state)
 		assert_string_equal(duration_write(lengths[i].ns, words), lengths[i].words);
 }
 
-static void test_outlives(void **state)
+static void test_age_limit(void **state)
+{
+	static const struct {
+		struct leak_facts facts;
+		uint64_t limit_ns;
+	} limits[] = {
+	    {{.opened = 9}, 0},
+	    {{.closed = 4, .lived_known = 4, .lived_ns = MS}, UINT64_MAX},
+	    {{.closed = 5, .lived_known = 5, .lived_ns = MS}, 500 * MS},
+	    {{.closed = 5, .lived_known = 5, .lived_ns = S, .lived_half_ns = S}, 8 * S},
+	    {{.closed = 99, .lived_known = 99, .lived_ns = S, .lived_half_ns = S / 5 - 1}, 8 * S},
+	    {{.closed = 100, .lived_known = 100, .lived_ns = S, .lived_half_ns = MS}, 4 * S},
+	    {{.closed = 20, .lived_known = 20, .lived_ns = S, .lived_half_ns = S / 5}, 2 * S},
+	    {{.closed = 5, .lived_known = 5, .lived_ns = UINT64_MAX / 4}, UINT64_MAX},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+		assert_int_equal(leak_age_limit(&limits[i].facts), limits[i].limit_ns);
+}
+
+/* Of eight kept ones one more may have been closed. */
+static void test_lives_long(void **state)
 {
 	(void)state;
-	assert_false(leak_outlives(499 * MS, 0));
-	assert_true(leak_outlives(500 * MS, 0));
-	assert_false(leak_outlives(8 * S, 1 * S));
-	assert_true(leak_outlives(8 * S + 8, 1 * S));
+	assert_false(leak_lives_long(&(struct leak_facts){.kept = {.count = 8, .closed = 1}}));
+	assert_true(leak_lives_long(&(struct leak_facts){.kept = {.count = 8, .closed = 2}}));
+	assert_true(leak_lives_long(&(struct leak_facts){.kept = {.count = 7, .closed = 1}}));
+	assert_false(leak_lives_long(&(struct leak_facts){.kept = {.count = 2}}));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_outlives),    cmocka_unit_test(test_rules),
-	    cmocka_unit_test(test_reason_size), cmocka_unit_test(test_ranks),
-	    cmocka_unit_test(test_durations),
+	    cmocka_unit_test(test_age_limit), cmocka_unit_test(test_lives_long),
+	    cmocka_unit_test(test_rules),     cmocka_unit_test(test_reason_size),
+	    cmocka_unit_test(test_ranks),     cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,25 @@ static void test_quantiles(void **state)
 	}
 }
 
+/* Whole buckets, and the longest one in any case. */
+static void test_longer(void **state)
+{
+	struct lived lived = {0};
+
+	(void)state;
+	assert_int_equal(lived_longer(&lived, 1), 0);
+	add(&lived, 1000);
+	add(&lived, 5000000);
+	add(&lived, 9000000);
+	add(&lived, 9100000);
+	assert_int_equal(lived_longer(&lived, 9100001), 0);
+	assert_int_equal(lived_longer(&lived, 9100000), 1);
+	assert_int_equal(lived_longer(&lived, 8200000), 1);
+	assert_int_equal(lived_longer(&lived, 8100000), 2);
+	assert_int_equal(lived_longer(&lived, 1000000), 3);
+	assert_int_equal(lived_longer(&lived, UINT64_MAX), 0);
+}
+
 static void apply(struct model *model, enum handle_op_kind kind, int32_t number, uint64_t time_ns,
 		  uint32_t stack_id)
 {
@@ -141,9 +160,8 @@ static void test_places(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_buckets),
-	    cmocka_unit_test(test_closers),
-	    cmocka_unit_test(test_quantiles),
+	    cmocka_unit_test(test_buckets),   cmocka_unit_test(test_closers),
+	    cmocka_unit_test(test_quantiles), cmocka_unit_test(test_longer),
 	    cmocka_unit_test(test_places),
 	};
 

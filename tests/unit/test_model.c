@@ -684,8 +684,70 @@ static void test_observe_flicker(void **state)
 	truth[0] = (struct observed_handle){6, false, "socket", "y", false};
 	assert_int_equal(model_observe(model, 1, truth, 1, now, now + 1), 0);
 	assert_int_equal(get(1, 6)->origin, ORIGIN_RECEIVED);
-	assert_string_equal(get(1, 6)->type, "socket"); /* and it counts at a place of that type */
-	assert_string_equal(model_place(model, model_process(model, 1), get(1, 6))->type, "socket");
+	assert_string_equal(get(1, 6)->type, "socket");
+	assert_null(model_place(model, model_process(model, 1), get(1, 6))->type);
+}
+
+/* Some are looked at while they are open, others are closed before: one place counts them all. */
+static void test_type_learnt_later(void **state)
+{
+	static const char *const types[] = {"directory", "tty", "namespace"};
+	const struct place *place;
+
+	for (int i = 0; i < 10; i++) {
+		open_typed(1, 1, 3 + i, 5, "file");
+		op(1, 1, 6, (struct handle_op){.kind = HANDLE_RECEIVE, .number = 23 + i});
+		if (i < 7) {
+			close_(1, 1, 3 + i, 9);
+			close_(1, 1, 23 + i, 9);
+		}
+	}
+	now += 10;
+	for (int look = 0; look < 2; look++, now += 10) {
+		struct observed_handle truth[6];
+
+		for (int i = 0; i < 3; i++) {
+			truth[i] = (struct observed_handle){10 + i, false, types[i], "/x", false};
+			truth[3 + i] =
+			    (struct observed_handle){30 + i, false, i ? "tcp" : "pipe",
+						     i ? "socket:[7]" : "pipe:[6]", false};
+		}
+		model_observe(model, 1, truth, 6, now, now + 1);
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_string_equal(get(1, 10 + i)->type, types[i]);
+		place = model_place(model, model_process(model, 1), get(1, 10 + i));
+		assert_string_equal(place->type, "file");
+		assert_int_equal(place->opened, 10);
+		assert_int_equal(place->closed, 7);
+		place = model_place(model, model_process(model, 1), get(1, 30 + i));
+		assert_null(place->type);
+		assert_int_equal(place->opened, 10);
+		assert_int_equal(place->closed, 7);
+	}
+	assert_string_equal(get(1, 30)->type, "pipe");
+	assert_string_equal(get(1, 31)->type, "tcp");
+	/* A copy counts with those that were copied before their type was known. */
+	op(1, 1, 6, (struct handle_op){.kind = HANDLE_DUPLICATE, .number = 50, .source = 31});
+	assert_string_equal(get(1, 50)->type, "tcp");
+	assert_null(model_place(model, model_process(model, 1), get(1, 50))->type);
+}
+
+/* accept() opens what the listening socket is. */
+static void test_alike(void **state)
+{
+	const struct handle_op accepted = {
+	    .kind = HANDLE_OPEN, .number = 4, .type = "socket", .source = 3, .alike = true};
+
+	open_typed(1, 1, 3, 5, "tcp");
+	op(1, 1, 6, accepted);
+	assert_string_equal(get(1, 4)->type, "tcp");
+	close_(1, 1, 4, 5);
+	open_typed(1, 1, 3, 5, "file"); /* events were lost */
+	op(1, 1, 6, accepted);
+	assert_string_equal(get(1, 4)->type, "socket");
+	assert_string_equal(model_place(model, model_process(model, 1), get(1, 4))->type, "socket");
+	assert_int_equal(model_place(model, model_process(model, 1), get(1, 4))->opened, 1);
 }
 
 static void test_unknown_process(void **state)
@@ -723,6 +785,8 @@ int main(void)
 	    TEST(test_observe_known),
 	    TEST(test_observe_other_object),
 	    TEST(test_observe_flicker),
+	    TEST(test_type_learnt_later),
+	    TEST(test_alike),
 	    TEST(test_unknown_process),
 	};
 

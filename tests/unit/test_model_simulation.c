@@ -433,6 +433,12 @@ static void compare_one(void *context, const struct handle *handle)
 		assert_int_equal(handle->opened.stack_id, stack);
 }
 
+static void count_one(void *context, const struct handle *handle)
+{
+	(void)handle;
+	++*(uint64_t *)context;
+}
+
 /* Numbers of the leader's table only: model_handle() looks there. */
 static void compare(unsigned seed, bool with_stacks)
 {
@@ -444,6 +450,10 @@ static void compare(unsigned seed, bool with_stacks)
 			continue;
 		process = model_process(model, threads[i].pid);
 		assert_non_null(process);
+		uint64_t open = 0;
+
+		model_open_handles(model, process, count_one, &open);
+		assert_int_equal(model_open_count(model, process), open);
 		for (int number = 0; number < SLOTS; number++) {
 			const struct handle *handle = model_handle(model, process, number);
 			uint32_t stack = threads[i].files->slots[number].stack;

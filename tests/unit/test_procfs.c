@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 static bool parse(const char *text, struct procfs_mapping *out)
@@ -82,6 +83,24 @@ static void test_own_process(void **state)
 	assert_false(status.kernel_thread);
 }
 
+static void test_limits(void **state)
+{
+	struct rlimit own;
+	uint64_t limit = 0, open = 0, most = 0;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &own), 0);
+	assert_int_equal(procfs_handle_limit(getpid(), &limit), 0);
+	assert_int_equal(limit, own.rlim_cur);
+	assert_int_equal(procfs_handle_limit(0x7fffffff, &limit), -ESRCH);
+	assert_int_equal(procfs_system_files(&open, &most), 0);
+	assert_true(open > 0 && open <= most);
+	assert_true(procfs_parse_system_files("1184\t4\t9223372036854775807\n", &open, &most));
+	assert_int_equal(open, 1180);
+	assert_int_equal(most, 9223372036854775807);
+	assert_false(procfs_parse_system_files("1184\t0", &open, &most));
+	assert_false(procfs_parse_system_files("", &open, &most));
+}
+
 static void test_missing_process(void **state)
 {
 	struct procfs_status status;
@@ -97,9 +116,8 @@ static void test_missing_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_lines),
-	    cmocka_unit_test(test_damaged_lines),
-	    cmocka_unit_test(test_own_process),
+	    cmocka_unit_test(test_lines),           cmocka_unit_test(test_damaged_lines),
+	    cmocka_unit_test(test_own_process),     cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_missing_process),
 	};
 

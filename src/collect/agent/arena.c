@@ -133,6 +133,7 @@ static int fill(struct agent_arena *memory, const struct collector_options *opti
 	arena->in_ticks = ticks_are_steady();
 	arena->follow_children = options->follow_children;
 	arena->stack_bytes_max = options->stack_bytes_max;
+	arena->bad_reference_signal = options->bad_reference_signal;
 	strcpy(arena->preload, memory->preload);
 	strcpy(arena->variable, memory->variable);
 	arena->plan = *options->plan;

@@ -41,7 +41,7 @@ struct collector {
 	struct precedence precedence;      /* while something is traced */
 	uint64_t rested_ns;                /* when we last slept */
 	uint64_t events;
-	uint64_t lost_told;
+	uint64_t lost_told, failures_told;
 	uint64_t missed;    /* program_missed() when there was time to ask */
 	uint64_t maps_lost; /* mappings of processes that have ended since */
 	struct started_child child;
@@ -240,20 +240,38 @@ static uint64_t lost_records(const struct collector *collector)
 	       collector->missed + collector->maps_lost;
 }
 
-static void tell_losses(struct collector *collector)
+static uint64_t lost_failures(const struct collector *collector)
+{
+	return __atomic_load_n(&collector->program.counters->failures, __ATOMIC_RELAXED);
+}
+
+static void tell_loss(struct collector *collector, uint64_t count, uint16_t flags)
 {
 	struct event_lost event = {
-	    .header = {.size = sizeof(event), .type = EVENT_LOST, .time_ns = clock_now_ns()},
+	    .header = {.size = sizeof(event),
+		       .type = EVENT_LOST,
+		       .flags = flags,
+		       .time_ns = clock_now_ns()},
+	    .count = count,
 	};
+
+	if (!count)
+		return;
+	collector->batch++;
+	collector->sink->receive(collector->sink->context, &event.header);
+}
+
+static void tell_losses(struct collector *collector)
+{
+	uint64_t lost, failures = lost_failures(collector);
 
 	if (!collector->batch) /* there is time */
 		collector->missed = program_missed(&collector->program);
-	event.count = lost_records(collector) - collector->lost_told;
-	if (!event.count)
-		return;
-	collector->lost_told += event.count;
-	collector->batch++;
-	collector->sink->receive(collector->sink->context, &event.header);
+	lost = lost_records(collector);
+	tell_loss(collector, lost - collector->lost_told, 0);
+	tell_loss(collector, failures - collector->failures_told, EVENT_LOST_FAILURES);
+	collector->lost_told = lost;
+	collector->failures_told = failures;
 }
 
 /* Everything that the ring holds, up to a batch. */
@@ -374,7 +392,7 @@ static void bpf_detach(struct collector *collector)
 static void bpf_stats(const struct collector *collector, struct collector_stats *out)
 {
 	out->events = collector->events;
-	out->lost = lost_records(collector);
+	out->lost = lost_records(collector) + lost_failures(collector);
 }
 
 static void bpf_destroy(struct collector *collector)

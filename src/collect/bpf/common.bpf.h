@@ -21,6 +21,7 @@ enum {
 	EBADF_RESULT = -9,
 	ENFILE_RESULT = -23,
 	EMFILE_RESULT = -24,
+	RLIMIT_NOFILE_INDEX = 7,    /* include/uapi/asm-generic/resource.h */
 	USER_CS_64 = 0x33,          /* arch/x86/include/asm/segment.h: __USER_CS */
 	TS_COMPAT_CALL = 2,         /* arch/x86/include/asm/thread_info.h: TS_COMPAT */
 	SIGNAL_GROUP_EXIT_FLAG = 4, /* include/linux/sched/signal.h */

@@ -4,6 +4,7 @@
 #ifndef HTRACE_COLLECT_BPF_DATA_BPF_H
 #define HTRACE_COLLECT_BPF_DATA_BPF_H
 
+#include "collect/bpf/bad_reference.bpf.h"
 #include "collect/bpf/common.bpf.h"
 #include "collect/bpf/record.bpf.h"
 
@@ -176,18 +177,32 @@ static long poll_step(u32 index, struct poll_search *search)
 	return search->left ? 0 : 1;
 }
 
-/* False: all were open. */
-static __always_inline bool data_polled(u64 address, u64 count, s64 result)
+static __noinline bool any_polled_bad(struct task_struct *task, const struct poll_search *search)
 {
+	for (u32 i = 0; i < EVENT_POLLED_MAX; i++) {
+		if (i >= search->found_n)
+			break;
+		if (search->found[i].number >= 0 && !number_is_open(task, search->found[i].number))
+			return true;
+	}
+	return false;
+}
+
+/* False: all were open. */
+static __always_inline bool data_polled(struct sample *sample, u64 address)
+{
+	u64 count = argument(sample->regs, sample->plan->data_arg + 1);
 	struct poll_search search = {.address = address, .left = count};
 	struct event_data *event;
 
-	if (!result || !search.left)
+	if (!sample->result || !search.left)
 		return false;
 	if (poll_step(0, &search) == 0) /* mostly that is all */
 		bpf_loop(PLAN_POLLED_MAX / POLL_STEP - 1, poll_step, &search, 0);
 	if (!search.found_n)
 		return false;
+	if (config.bad_reference_signal)
+		sample->polled_bad = any_polled_bad(sample->task, &search);
 	event = data_reserve(EVENT_DATA_POLLED, sizeof(search.found));
 	if (!event)
 		return true;
@@ -221,12 +236,11 @@ static __always_inline void data_sets(struct pt_regs *regs, u8 first, u64 bits)
 }
 
 /* False: the plan says that without this data there is nothing to record. */
-static __always_inline bool data_record(struct pt_regs *regs,
-					const volatile struct syscall_plan *plan, s64 result)
+static __always_inline bool data_record(struct sample *sample)
 {
-	u64 address = argument(regs, plan->data_arg);
+	u64 address = argument(sample->regs, sample->plan->data_arg);
 
-	switch (plan->data) {
+	switch (sample->plan->data) {
 	case PLAN_DATA_PATH:
 		if (!path_record(address, PATH_ROOM_SMALL, false))
 			path_record(address, PATH_ROOM, true);
@@ -234,9 +248,9 @@ static __always_inline bool data_record(struct pt_regs *regs,
 	case PLAN_DATA_CONTROL:
 		return data_control(address);
 	case PLAN_DATA_CONTROL_VECTOR:
-		return data_control_vector(address, result);
+		return data_control_vector(address, sample->result);
 	case PLAN_DATA_POLLED:
-		return data_polled(address, argument(regs, plan->data_arg + 1), result);
+		return data_polled(sample, address);
 	default:
 		return true;
 	}

@@ -5,6 +5,7 @@
  * (event/event.h). It knows no system call but those that change executable mappings.
  */
 #include "collect/bpf/common.bpf.h"
+#include "collect/bpf/bad_reference.bpf.h"
 #include "collect/bpf/data.bpf.h"
 #include "collect/bpf/maps.bpf.h"
 #include "collect/bpf/record.bpf.h"
@@ -99,10 +100,12 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 		return 0;
 	if (!(when & PLAN_LEAVE_EBADF) && !guard_passes(number, regs, sample.plan))
 		return 0;
-	if (when & PLAN_LEAVE_OK && sample.plan->data && !data_record(regs, sample.plan, result))
+	if (when & PLAN_LEAVE_OK && sample.plan->data && !data_record(&sample))
 		return 0;
 	if (when & PLAN_LEAVE_EBADF && sample.plan->data == PLAN_DATA_SETS)
 		data_sets(regs, sample.plan->data_arg, argument(regs, sample.plan->data_arg - 1));
+	if (config.bad_reference_signal && (result == EBADF_RESULT || sample.polled_bad))
+		sample.flags = bad_reference_signal(&sample);
 	if (when & PLAN_LEAVE_FAILED)
 		record_short(&sample, 0);
 	else

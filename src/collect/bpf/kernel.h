@@ -122,10 +122,15 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct rlimit {
+	unsigned long rlim_cur, rlim_max;
+};
+
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
 	unsigned int flags;
+	struct rlimit rlim[16];
 };
 
 struct thread_info {

@@ -52,9 +52,16 @@ static int set_config(struct bpf_object *object, const struct collector_options 
 	memcpy(config->calls, options->plan->calls, sizeof(config->calls));
 	memcpy(config->guard_values, options->plan->guard_values, sizeof(config->guard_values));
 	config->guard_values_n = options->plan->guard_values_n;
+	memcpy(config->questions, options->plan->questions, sizeof(config->questions));
+	config->questions_n = options->plan->questions_n;
+	config->bad_reference_signal = options->bad_reference_signal;
 	config->stack_bytes_max = options->stack_bytes_max;
 	config->wake_bytes = options->ring_bytes / 4;
 	config->calls_bytes_max = options->ring_bytes - options->ring_bytes / 16;
+	/* A ring so small that a record might not fit is a test's. */
+	config->failures_bytes_max = options->ring_bytes / 4 > 2 * EVENT_SIZE_MAX
+					 ? options->ring_bytes / 4
+					 : config->calls_bytes_max;
 	config->follow_children = options->follow_children || options->everything;
 	config->everything = options->everything;
 	config->in_cgroup = options->everything && options->cgroup;

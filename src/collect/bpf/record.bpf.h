@@ -67,6 +67,8 @@ struct sample {
 	s64 result;
 	u32 number;
 	u16 phase;
+	u16 flags;       /* enum event_syscall_flags */
+	bool polled_bad; /* poll() has found a number that is not open */
 };
 
 /* All that a short record has. */
@@ -76,6 +78,7 @@ static __always_inline void record_fill(struct event_syscall *event, const struc
 	const struct pt_regs *regs = sample->regs;
 
 	header_fill(&event->header, EVENT_SYSCALL, size);
+	event->header.flags = sample->flags;
 	event->number = sample->number;
 	event->phase = sample->phase;
 	event->stacks_n = 0;
@@ -91,6 +94,8 @@ static __always_inline void record_fill(struct event_syscall *event, const struc
 	event->known_stack = event->reserved = 0;
 	if (sample->phase == EVENT_LEAVE && sample->result >= 0 && sample->plan->out)
 		out_fill(event, sample->regs, sample->plan);
+	if (sample->result == EMFILE_RESULT || sample->result == ENFILE_RESULT)
+		event->out[0] = sample->task->signal->rlim[RLIMIT_NOFILE_INDEX].rlim_cur;
 }
 
 static __always_inline void registers_fill(struct event_syscall *event, const struct pt_regs *regs)
@@ -112,14 +117,19 @@ static __always_inline void registers_fill(struct event_syscall *event, const st
  * the ring is left to forks, execs, exits and mappings: without one of these much more is wrong
  * than one handle.
  */
-static __always_inline struct event_syscall *record_reserve(const u32 bytes, u64 *waiting)
+static __always_inline struct event_syscall *record_reserve(const struct sample *sample,
+							    const u32 bytes, u64 *waiting)
 {
+	bool failure = sample->result == EMFILE_RESULT || sample->result == ENFILE_RESULT;
+	u32 most = failure ? config.failures_bytes_max : config.calls_bytes_max;
 	struct event_syscall *event = NULL;
 
 	*waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-	if (*waiting + bytes <= config.calls_bytes_max)
+	if (*waiting + bytes <= most)
 		event = bpf_ringbuf_reserve(&ring, bytes, 0);
-	if (!event)
+	if (!event && failure)
+		__sync_fetch_and_add(&counters.failures, 1);
+	else if (!event)
 		lost();
 	return event;
 }
@@ -138,7 +148,7 @@ static __always_inline u64 wake_flag(u64 waiting, u32 bytes)
 static __always_inline void record_with(const struct sample *sample, const u32 room)
 {
 	u64 waiting;
-	struct event_syscall *event = record_reserve(sizeof(*event) + room, &waiting);
+	struct event_syscall *event = record_reserve(sample, sizeof(*event) + room, &waiting);
 	u32 limit = config.stack_bytes_max & ~7u;
 
 	if (!event)
@@ -202,7 +212,8 @@ static __always_inline void record_altstack(const struct sample *sample)
 	struct task_struct *task = sample->task;
 	u64 sp = interrupted_sp(task, sample->regs->sp);
 	u64 waiting;
-	struct event_syscall *event = record_reserve(sizeof(*event) + 2 * ALTSTACK_BYTES, &waiting);
+	struct event_syscall *event =
+	    record_reserve(sample, sizeof(*event) + 2 * ALTSTACK_BYTES, &waiting);
 	u32 used;
 
 	if (!event)
@@ -225,7 +236,7 @@ static __always_inline void record_altstack(const struct sample *sample)
 static __always_inline void record_short(const struct sample *sample, u32 stack)
 {
 	u64 waiting;
-	struct event_syscall *event = record_reserve(EVENT_SYSCALL_SHORT_BYTES, &waiting);
+	struct event_syscall *event = record_reserve(sample, EVENT_SYSCALL_SHORT_BYTES, &waiting);
 
 	if (!event)
 		return;

@@ -29,17 +29,23 @@ struct bpf_config {
 	struct syscall_plan calls[PLAN_SYSCALLS_MAX];
 	struct plan_guard_value guard_values[PLAN_GUARD_VALUES_MAX];
 	uint32_t guard_values_n;
+	uint32_t questions_n;
+	struct plan_question questions[PLAN_QUESTIONS_MAX];
 	uint32_t stack_bytes_max;
-	uint32_t wake_bytes;      /* waiting in the ring: the consumer is woken */
-	uint32_t calls_bytes_max; /* waiting in the ring: no more records of calls */
+	uint32_t wake_bytes;         /* waiting in the ring: the consumer is woken */
+	uint32_t calls_bytes_max;    /* waiting in the ring: no more records of calls */
+	uint32_t failures_bytes_max; /* ... of calls that failed for want of a handle: a program
+				      may do that at full speed */
 	uint32_t follow_children;
 	uint32_t everything; /* processes that are not known are traced once they are met */
-	uint32_t in_cgroup;  /* ... if they are in the cgroup that the user half chose */
+	uint32_t bad_reference_signal; /* as collector_options says */
+	uint32_t in_cgroup;            /* ... if they are in the cgroup that the user half chose */
 };
 
 /* The program's counters, in its .bss. */
 struct bpf_counters {
 	uint64_t lost;     /* records that found no room */
+	uint64_t failures; /* likewise, of calls that failed for want of a handle */
 	uint64_t urgent;   /* changes when a file has to be opened before the process ends */
 	uint64_t mappings; /* the last bpf_traced.mappings that was given out */
 };

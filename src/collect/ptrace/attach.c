@@ -46,8 +46,8 @@ static int seize_new(struct collector *collector, struct process *process, struc
 	return count || process->threads ? count : result;
 }
 
-/* Handles stops until all tracees of `process` have begun to be traced call by call. */
-static void wait_all(struct collector *collector, pid_t pid)
+/* Handles a stop of each tracee of the process, or lets time pass. */
+void tracees_wait(struct collector *collector, pid_t pid)
 {
 	int64_t deadline = poll_now_ns() + STOP_WAIT_NS;
 	struct procfs_fds threads;
@@ -93,7 +93,7 @@ int ptrace_attach(struct collector *collector, pid_t pid, const struct event_sin
 			   : error_set_errno(error, result, "cannot trace process %d", pid);
 	}
 	maps_update(collector, process, pid);
-	wait_all(collector, pid);
+	tracees_wait(collector, pid);
 	/* Again, for what appeared before every thread was traced. */
 	if (thread_group_find(collector, pid))
 		maps_update(collector, process, pid);

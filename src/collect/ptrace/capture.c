@@ -4,6 +4,7 @@
  */
 #include "collect/ptrace/tracer.h"
 
+#include "os/procfs.h"
 #include "os/remote.h"
 
 #include "base/array.h"
@@ -198,7 +199,8 @@ static void capture_out(const struct tracee *tracee, const struct syscall_plan *
 }
 
 static void capture_call(struct collector *collector, struct tracee *tracee, enum event_phase phase,
-			 int64_t result, const struct user_regs_struct *registers, bool with_stack)
+			 int64_t result, const struct user_regs_struct *registers, bool with_stack,
+			 uint16_t flags)
 {
 	const struct syscall_plan *call = &collector->plan->calls[tracee->number];
 	struct event_syscall *event;
@@ -208,6 +210,7 @@ static void capture_call(struct collector *collector, struct tracee *tracee, enu
 		return;
 	event = outbox_begin(&collector->outbox, EVENT_SYSCALL, tracee->process->pid, tracee->tid,
 			     sizeof(*event), 2ul * collector->stack_bytes_max);
+	event->header.flags = flags;
 	event->number = tracee->number;
 	event->phase = phase;
 	event->result = result;
@@ -224,6 +227,9 @@ static void capture_call(struct collector *collector, struct tracee *tracee, enu
 	};
 	if (phase == EVENT_LEAVE && result >= 0)
 		capture_out(tracee, call, event);
+	if ((result == -EMFILE || result == -ENFILE) &&
+	    procfs_handle_limit(tracee->process->pid, &event->out[0]) < 0)
+		event->out[0] = 0;
 	if (with_stack)
 		stack_bytes = stack_copy(collector, tracee, registers, event);
 	outbox_end(&collector->outbox, sizeof(*event) + stack_bytes);
@@ -234,12 +240,13 @@ void capture_enter(struct collector *collector, struct tracee *tracee)
 	struct user_regs_struct registers;
 
 	if (tracee_registers(tracee, &registers))
-		capture_call(collector, tracee, EVENT_ENTER, 0, &registers, true);
+		capture_call(collector, tracee, EVENT_ENTER, 0, &registers, true, 0);
 }
 
 void capture_leave(struct collector *collector, struct tracee *tracee,
-		   const struct user_regs_struct *registers)
+		   const struct user_regs_struct *registers, bool signalled)
 {
+	uint16_t flags = signalled ? EVENT_SYSCALL_SIGNALLED : 0;
 	int64_t result = registers->rax;
 
 	/* ERESTARTSYS, -NOINTR, -NOHAND, _RESTARTBLOCK (linux/errno.h): the kernel begins the call
@@ -247,11 +254,11 @@ void capture_leave(struct collector *collector, struct tracee *tracee,
 	if (result <= -512 && result >= -516)
 		return;
 	if (result >= 0 && tracee->wanted & PLAN_LEAVE_OK)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if (result == -EBADF && tracee->wanted & PLAN_LEAVE_EBADF)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if ((result == -EMFILE || result == -ENFILE) && tracee->wanted & PLAN_LEAVE_FULL)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, true, flags);
 	else if (result < 0 && tracee->wanted & PLAN_LEAVE_FAILED)
-		capture_call(collector, tracee, EVENT_LEAVE, result, registers, false);
+		capture_call(collector, tracee, EVENT_LEAVE, result, registers, false, flags);
 }

@@ -23,6 +23,7 @@ static int ptrace_create(const struct collector_options *options, struct collect
 	collector = xcalloc(1, sizeof(*collector));
 	collector->plan = options->plan;
 	collector->follow_children = options->follow_children;
+	collector->bad_reference_signal = options->bad_reference_signal;
 	collector->stack_bytes_max = options->stack_bytes_max < EVENT_STACK_BYTES_MAX
 					 ? options->stack_bytes_max
 					 : EVENT_STACK_BYTES_MAX;

@@ -243,6 +243,16 @@ static void tell_end(struct collector *collector, const struct process *process,
 	record_exit(collector, process->pid, tid, EVENT_EXIT_PROCESS, status);
 }
 
+void lifetime_let_go(struct collector *collector, const struct process *process)
+{
+	_cleanup_(free) uint64_t *words = NULL;
+	size_t count;
+
+	if (fds_bitmap(process->pid, &words, &count))
+		fds_record(collector, process->pid, process->pid, words, count);
+	record_exit(collector, process->pid, process->pid, EVENT_EXIT_PROCESS, W_STOPCODE(SIGSTOP));
+}
+
 void lifetime_ended(struct collector *collector, struct tracee *tracee, int status)
 {
 	if (tracee->process && !tracee->process->muted)

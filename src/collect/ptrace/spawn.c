@@ -6,7 +6,8 @@
  * more (seccomp(2)), and a program that can no longer open, write or close may destroy its own
  * data. So a started program ends with a tracer that is killed (PTRACE_O_EXITKILL), and stays
  * traced, without records, when the collector is told to detach. Attached targets have no filter,
- * and go on in both cases.
+ * and go on in both cases. Nor has a program that may have to be let go for a debugger
+ * (bad_reference.c): it stops at every call instead.
  */
 #include "collect/ptrace/tracer.h"
 
@@ -21,7 +22,7 @@
 enum {
 	OPTIONS = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |
 		  PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
-		  PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL,
+		  PTRACE_O_TRACEEXIT,
 };
 
 struct child_report {
@@ -50,7 +51,7 @@ static _Noreturn void child_main(const struct collector *collector, const struct
 	poll_restore_signals(collector);
 	if (read(go_fd, &go, 1) != 1)
 		_exit(127); /* not seized */
-	result = seccomp_filter_install(filter);
+	result = collector->filters ? seccomp_filter_install(filter) : 0;
 	if (result < 0)
 		report_and_exit(report_fd, result, false);
 	execve(spawn->path, spawn->argv, spawn->envp);
@@ -111,7 +112,8 @@ static int start(struct collector *collector, const struct spawn *spawn,
 		child_main(collector, spawn, filter, go_read, report_write);
 	}
 	close(take_fd(&report_write));
-	if (ptrace(PTRACE_SEIZE, *pid, NULL, (void *)OPTIONS) < 0) {
+	if (ptrace(PTRACE_SEIZE, *pid, NULL,
+		   (void *)(OPTIONS | (collector->filters ? PTRACE_O_EXITKILL : 0ul))) < 0) {
 		code = -errno;
 		close(take_fd(&go_write)); /* it ends by itself */
 		waitpid(*pid, NULL, 0);
@@ -131,13 +133,14 @@ int ptrace_spawn(struct collector *collector, const struct spawn *spawn, pid_t *
 	struct process *process;
 	int result;
 
+	collector->filters = collector->bad_reference_signal != SIGSTOP;
 	seccomp_filter_build(&filter, collector->plan);
 	result = start(collector, spawn, &filter, pid, error);
 	seccomp_filter_fini(&filter);
 	if (result < 0)
 		return result;
 	process = thread_group_add(collector, *pid);
-	process->filtered = true;
+	process->filtered = collector->filters;
 	tracee_add(collector, *pid, process)->state = TRACEE_STOPPED;
 	collector->spawned = *pid;
 	return 0;

@@ -107,18 +107,21 @@ static void handle_entry(struct collector *collector, struct tracee *tracee, uin
 	tracee->wanted = wanted & ~PLAN_ENTER;
 }
 
-static void handle_exit(struct collector *collector, struct tracee *tracee)
+/* True: it was a bad reference that gets a signal. */
+static bool handle_exit(struct collector *collector, struct tracee *tracee)
 {
 	struct user_regs_struct registers;
 	struct process *process = tracee->process;
+	bool signalled = false;
 	uint64_t result;
 
 	/* A call that was entered before we came has no `wanted` either. */
 	if (!tracee->wanted)
-		return;
+		return false;
 	if (tracee_registers(tracee, &registers)) {
 		result = registers.rax;
-		capture_leave(collector, tracee, &registers);
+		signalled = bad_reference_signalled(collector, tracee, result);
+		capture_leave(collector, tracee, &registers, signalled);
 		if (tracee->wanted & WANT_MAPS && (int64_t)result >= -4095 && (int64_t)result < 0)
 			tracee->wanted = 0; /* it failed */
 		if (tracee->wanted & WANT_MAPS && tracee->number == __NR_mmap &&
@@ -128,26 +131,31 @@ static void handle_exit(struct collector *collector, struct tracee *tracee)
 			maps_update(collector, process, tracee->tid);
 	}
 	tracee->wanted = 0;
+	return signalled;
 }
 
 /* A filter's stop is an entry; else the kernel says which of the two it is. */
 static void handle_syscall(struct collector *collector, struct tracee *tracee, bool seccomp)
 {
 	struct __ptrace_syscall_info info = {0};
+	bool signalled = false;
 
 	if (tracee->process->filtered && !seccomp) {
-		handle_exit(collector, tracee);
+		signalled = handle_exit(collector, tracee);
 	} else if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->tid, (void *)sizeof(info), &info) > 0) {
 		uint64_t args[6];
 
 		/* `entry` is the beginning of `seccomp` too. */
 		memcpy(args, (const void *)info.entry.args, sizeof(args));
 		if (info.op == PTRACE_SYSCALL_INFO_EXIT)
-			handle_exit(collector, tracee);
+			signalled = handle_exit(collector, tracee);
 		else if (info.op != PTRACE_SYSCALL_INFO_NONE)
 			handle_entry(collector, tracee, info.arch, info.entry.nr, args);
 	}
-	tracee_resume(collector, tracee, 0);
+	if (signalled)
+		bad_reference_resume(collector, tracee);
+	else
+		tracee_resume(collector, tracee, 0);
 }
 
 static bool stops_job(int signal)
@@ -159,7 +167,7 @@ static bool stops_job(int signal)
  * the tracee stays, as it would untraced. */
 static void handle_event_stop(struct collector *collector, struct tracee *tracee, int signal)
 {
-	if (!stops_job(signal) || collector->detaching) {
+	if (!stops_job(signal) || collector->detaching || tracee->process->let_go) {
 		tracee_resume(collector, tracee, 0);
 		return;
 	}
@@ -256,7 +264,7 @@ static void release(struct collector *collector, struct tracee *tracee)
 	if (!process) {
 		process = thread_group_add(collector, status.tgid);
 		parent = thread_group_find(collector, status.ppid);
-		process->filtered = parent ? parent->filtered : collector->spawned > 0;
+		process->filtered = parent ? parent->filtered : collector->filters;
 		process->muted = !collector->follow_children;
 		if (!process->muted)
 			lifetime_record_fork(collector, status.ppid, status.ppid, status.tgid, tid,

@@ -79,9 +79,12 @@ void tracee_remove(struct collector *collector, struct tracee *tracee)
 void tracee_resume(struct collector *collector, struct tracee *tracee, int signal)
 {
 	bool filtered = tracee->process && tracee->process->filtered;
+	bool let_go = tracee->process && tracee->process->let_go;
 	enum __ptrace_request request = PTRACE_SYSCALL;
 
-	if (collector->detaching && !filtered) {
+	if ((collector->detaching || let_go) && !filtered) {
+		if (let_go && tracee->process->threads == 1)
+			lifetime_let_go(collector, tracee->process);
 		ptrace(PTRACE_DETACH, tracee->tid, NULL, (void *)(intptr_t)signal);
 		tracee_remove(collector, tracee);
 		return;

@@ -39,6 +39,7 @@ struct process {
 	bool muted;        /* traced only because of that filter: nothing is recorded */
 	bool foreign;      /* not x86-64 */
 	bool shares_table; /* with another process (CLONE_FILES) */
+	bool let_go;       /* for a debugger: each thread is detached at its next stop */
 	ARRAY(struct known_mapping) mappings;
 	ARRAY(uint64_t) exit_fds; /* bitmap of what was open when the last thread began to exit */
 	pid_t exit_tid;           /* whose table that is; 0: not known */
@@ -77,6 +78,7 @@ struct collector {
 	bool follow_children;
 	bool detaching;
 	bool no_kcmp;
+	int bad_reference_signal; /* as collector_options says */
 	uint32_t stack_bytes_max;
 	struct map tracees;   /* tid -> struct tracee */
 	struct map processes; /* pid -> struct process */
@@ -88,6 +90,7 @@ struct collector {
 	sigset_t mask;                 /* of this thread, before */
 	uint32_t held;                 /* tracees without a process */
 	pid_t spawned;
+	bool filters;            /* what it starts has our filter */
 	int spawned_exec_status; /* wait status of the exec stop that the next poll handles, or 0 */
 	bool child_ended;
 	int child_status;
@@ -136,11 +139,19 @@ void lifetime_record_fork(struct collector *collector, pid_t pid, pid_t tid, pid
 void lifetime_exec(struct collector *collector, struct tracee *tracee);
 void lifetime_exit_begins(struct collector *collector, struct tracee *tracee);
 void lifetime_ended(struct collector *collector, struct tracee *tracee, int status);
+/* The last thread of a process that is let go is about to be detached. */
+void lifetime_let_go(struct collector *collector, const struct process *process);
 
 /* capture.c: one record of a call, with its data before it. */
 void capture_enter(struct collector *collector, struct tracee *tracee);
 void capture_leave(struct collector *collector, struct tracee *tracee,
-		   const struct user_regs_struct *registers);
+		   const struct user_regs_struct *registers, bool signalled);
+
+/* bad_reference.c: whether the call that has just returned is one that gets the signal. */
+bool bad_reference_signalled(struct collector *collector, const struct tracee *tracee,
+			     int64_t result);
+/* Lets the tracee go on from such a call. It may be gone then, and its process with it. */
+void bad_reference_resume(struct collector *collector, struct tracee *tracee);
 
 /* stack.c: appends the pieces of the stack at `registers` to `event`, which lies at the end of the
  * outbox and has room for them. */
@@ -170,5 +181,6 @@ int ptrace_attach(struct collector *collector, pid_t pid, const struct event_sin
 		  struct error *error);
 void ptrace_detach(struct collector *collector);
 int ptrace_probe(struct error *error);
+void tracees_wait(struct collector *collector, pid_t pid);
 
 #endif

@@ -47,9 +47,10 @@ void agent_before(struct call_frame *frame, uint32_t number, uint64_t site_ip, u
 	note(frame, number, site_ip, sp, false);
 }
 
-void agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp)
+struct raise *agent_after(struct call_frame *frame, uint32_t number, uint64_t site_ip, uint64_t sp)
 {
 	note(frame, number, site_ip, sp, true);
+	return NULL;
 }
 
 uint64_t safe_copy(void *to, uint64_t from, uint64_t bytes)
