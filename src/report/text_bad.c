@@ -245,7 +245,7 @@ static void write_harmless(const struct page *page, const struct report_process 
 		array_push(&entry->numbers, bad->number);
 	}
 	if (asked.count) {
-		words_add(&line, asks_by_poll(process) ? " fcntl or poll" : " fcntl");
+		words_add(&line, asks_by_poll(shown->process) ? " fcntl or poll" : " fcntl");
 		words_add(&line, " asked about handles that are not open: ");
 		add_numbers(&line, &asked);
 		words_add(&line, "; ");
