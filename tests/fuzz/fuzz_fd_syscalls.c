@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static void check_op(const struct handle_op *op, const struct event_data *data)
 {
-	if (op->kind < HANDLE_OPEN || op->kind > HANDLE_RECONCILE)
+	if (op->kind < HANDLE_OPEN || op->kind > HANDLE_EXHAUSTED)
 		abort();
 	if (op->kind <= HANDLE_RECEIVE && op->number < 0)
 		abort();
