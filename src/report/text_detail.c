@@ -58,7 +58,8 @@ void text_detail_row(const struct page *page, const struct detail *detail)
 		detail_add_holders(&line, &holders);
 	}
 	if (*words_text(&line))
-		page_paragraph(page, ROW_INDENT, ROW_INDENT + 2, PAGE_BAD,
+		page_paragraph(page, ROW_INDENT, ROW_INDENT + 2,
+			       is_forsaken(detail) ? PAGE_BAD : PAGE_PLAIN,
 			       is_forsaken(detail) ? "the other end has closed it:" : "",
 			       words_text(&line) + !is_forsaken(detail));
 }
