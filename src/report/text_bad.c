@@ -12,6 +12,7 @@
 #include "trace/duration.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Bad references with the same call and stacks. */
 struct entry {
@@ -218,6 +219,17 @@ static void write_entry(const struct page *page, const struct report_process *pr
 			       "where it was opened was not seen");
 }
 
+static bool asks_by_poll(const struct process *process)
+{
+	array_each (bad, &process->bad_references) {
+		const char *call = fd_syscalls_name(bad->call);
+
+		if (bad->asks && call && !strcmp(call, "poll"))
+			return true;
+	}
+	return false;
+}
+
 /* What is no fault of a program, without its stacks. */
 static void write_harmless(const struct page *page, const struct report_process *shown)
 {
@@ -233,7 +245,8 @@ static void write_harmless(const struct page *page, const struct report_process 
 		array_push(&entry->numbers, bad->number);
 	}
 	if (asked.count) {
-		words_add(&line, " fcntl asked about handles that are not open: ");
+		words_add(&line, asks_by_poll(shown->process) ? " fcntl or poll" : " fcntl");
+		words_add(&line, " asked about handles that are not open: ");
 		add_numbers(&line, &asked);
 		words_add(&line, "; ");
 		words_add_counted(&line, asked.count, "time", "times");

@@ -135,6 +135,24 @@ static inline void add_bad(struct fake_process *process, int32_t number,
 	array_push(&process->process.bad_references, bad);
 }
 
+/* Of number 7: a handle of `daemon_stack`, closed by `close_stack`; had by one of `leak_stack`. */
+static inline struct bad_reference *add_stale(const struct fixture *fixture,
+					      struct fake_process *process)
+{
+	struct bad_reference *bad;
+
+	add_bad(process, 7, BAD_STALE_CLOSE, fixture->close_stack, fixture->close_stack,
+		fixture->daemon_stack);
+	bad = &process->process.bad_references.data[process->process.bad_references.count - 1];
+	bad->inferred = true;
+	bad->opened.time_ns = 4 * S + 500 * MS;
+	bad->earlier = (struct handle_moment){3 * S, 4242, 4242, fixture->leak_stack};
+	bad->noticed = (struct handle_moment){6 * S, 4242, 4244, fixture->evil_stack};
+	bad->noticed_call = 0; /* read */
+	bad->closed_elsewhere = 26;
+	return bad;
+}
+
 /* Everything that can be said: hostile names, bad references, children, losses; killed. */
 static inline void everything(struct fixture *fixture)
 {

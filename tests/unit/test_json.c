@@ -119,6 +119,7 @@ static void test_everything(void **state)
 	is_integer(process, "bad_references/0/handle", 7);
 	is_string(process, "bad_references/0/operation", "close");
 	is_string(process, "bad_references/0/kind", "double-close");
+	is_boolean(process, "bad_references/0/inferred", false);
 	is_integer(process, "bad_references/0/count", 1);
 	is_string(process, "bad_references/0/stack/1/function", "fun4");
 	is_string(process, "bad_references/0/closed_stack/0/function", "close");
@@ -159,9 +160,42 @@ static void test_nothing(void **state)
 	fixture_fini(&fixture);
 }
 
+static void test_stale_close(void **state)
+{
+	struct fixture fixture;
+	json_t *root, *bad;
+
+	(void)state;
+	fixture_init(&fixture);
+	add_stale(&fixture, fake_process(&fixture.model, 4242, S));
+	fixture_report(&fixture, NULL);
+	root = parse(&fixture);
+	bad = json_array_get(json_object_get(json_array_get(json_object_get(root, "processes"), 0),
+					     "bad_references"),
+			     0);
+	is_string(bad, "kind", "stale-close");
+	is_string(bad, "operation", "close");
+	is_string(bad, "closed_by", "call");
+	is_boolean(bad, "inferred", true);
+	is_boolean(bad, "harmless", false);
+	is_integer(bad, "opened_ns", 4 * S + 500 * MS);
+	is_integer(bad, "closed_ns", 4 * S);
+	is_integer(bad, "earlier_ns", 3 * S);
+	is_integer(bad, "earlier_tid", 4242);
+	is_string(bad, "earlier_stack/0/function", "eventfd");
+	is_integer(bad, "noticed_ns", 6 * S);
+	is_integer(bad, "noticed_tid", 4244);
+	is_string(bad, "noticed_operation", "read");
+	is_boolean(bad, "noticed_closed", false);
+	is_integer(bad, "closed_elsewhere", 26);
+	json_decref(root);
+	fixture_fini(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_stale_close),
 	    cmocka_unit_test(test_contract),
 	    cmocka_unit_test(test_everything),
 	    cmocka_unit_test(test_nothing),

@@ -94,6 +94,62 @@ static void test_windbg_snapshot(void **state)
 	history_free(history);
 }
 
+/* Text from `from` on, without the frames. */
+static char *outline(const struct fixture *fixture, const char *from)
+{
+	char *whole = print(fixture, &report_text, plain), *kept = NULL, *next = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&kept, &size);
+	bool begun = false;
+
+	for (char *line = strtok_r(whole, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
+		begun |= !strncmp(line, from, strlen(from));
+		if (begun && strncmp(line, "        ", 8))
+			fprintf(stream, "%s\n", line);
+	}
+	fclose(stream);
+	free(whole);
+	return kept;
+}
+
+static void test_stale_close(void **state)
+{
+	struct fixture fixture;
+	struct bad_reference *bad;
+	char *text;
+
+	(void)state;
+	fixture_init(&fixture);
+	bad = add_stale(&fixture, fake_process(&fixture.model, 4242, S));
+	fixture_report(&fixture, NULL);
+	text = outline(&fixture, "STALE");
+	assert_string_equal(
+	    text,
+	    "STALE CLOSE handle 7: close again, after the number was given to another handle "
+	    "(inferred)\n"
+	    "    at close(7) now, by thread 4243:\n"
+	    "    which closed what was opened, 500 ms earlier, at:\n"
+	    "    closed before, as another handle, 1.0 s earlier, at:\n"
+	    "    that one was opened, 2.0 s earlier, at:\n"
+	    "    the owner of what was closed was told EBADF by read(7), 1.0 s later, by "
+	    "thread 4244, at:\n"
+	    "    inferred: such a handle had never been closed here, but 26 times elsewhere\n");
+	free(text);
+	bad->passed_on = true;
+	bad->closed_elsewhere = 0;
+	text = outline(&fixture, "STALE");
+	assert_non_null(strstr(text,
+			       "    the owner of what was closed closed another handle in turn, "
+			       "by read(7), 1.0 s later"));
+	assert_non_null(strstr(text, "but only such as the number stood for before\n"));
+	free(text);
+	text = print(&fixture, &report_windbg, plain);
+	assert_non_null(strstr(text, "Warning: inferred: that close of handle 0x7 succeeded"));
+	assert_non_null(strstr(text, "Dumped 0x4 stack traces."));
+	free(text);
+	fixture_fini(&fixture);
+}
+
 /* Questions and close(-1) are one line, read(-1) is not. */
 static void test_harmless_bad(void **state)
 {
@@ -314,7 +370,7 @@ int main(void)
 	    cmocka_unit_test(test_nothing),      cmocka_unit_test(test_colour),
 	    cmocka_unit_test(test_wrapping),     cmocka_unit_test(test_harmless),
 	    cmocka_unit_test(test_stream_fails), cmocka_unit_test(test_large),
-	    cmocka_unit_test(test_harmless_bad),
+	    cmocka_unit_test(test_harmless_bad), cmocka_unit_test(test_stale_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,11 @@
 /*
- * Calls that say EBADF of numbers that are open: no bad references. The truth has none.
+ * Calls that say EBADF of numbers that are open, also while another thread gives them to something
+ * else: no bad references. The truth has none.
  */
 #include "workload.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,6 +19,35 @@ static void expect_ebadf(const char *call, long result)
 {
 	if (result != -1 || errno != EBADF)
 		truth_unsupported(call, result == -1 ? errno : 0);
+}
+
+enum { ROUNDS = 2000, TAKEN = 40 };
+
+/* TAKEN is open at all times: each dup2 takes it from what it stood for, in one step. */
+static void *replace(void *context)
+{
+	const int *source = context;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int other = KEEP(eventfd(0, 0));
+
+		KEEP(dup2(*source, TAKEN));
+		KEEP(close(other));
+	}
+	return NULL;
+}
+
+static void race(int read_only)
+{
+	pthread_t thread;
+	char byte = 0;
+
+	KEEP(dup2(read_only, TAKEN));
+	if (pthread_create(&thread, NULL, replace, &read_only))
+		exit(97);
+	for (int i = 0; i < ROUNDS; i++)
+		expect_ebadf("write in a race", write(TAKEN, &byte, 1));
+	pthread_join(thread, NULL);
 }
 
 int main(void)
@@ -40,6 +71,7 @@ int main(void)
 	expect_ebadf("dup2 beyond the limit", dup2(event, 1 << 28));
 	expect_ebadf("pidfd_send_signal", syscall(424, event, 0, NULL, 0));
 	expect_ebadf("waitid", syscall(247, 3, event, NULL, 4, NULL));
+	race(read_only);
 	for (int i = 0; i < 3; i++) { /* known to the end */
 		KEEP(close(event));
 		event = eventfd(0, 0);

@@ -197,7 +197,8 @@ static __always_inline bool data_polled(struct sample *sample, u64 address)
 
 	if (!sample->result || !search.left)
 		return false;
-	bpf_loop(PLAN_POLLED_MAX / POLL_STEP, poll_step, &search, 0);
+	if (poll_step(0, &search) == 0) /* mostly that is all */
+		bpf_loop(PLAN_POLLED_MAX / POLL_STEP - 1, poll_step, &search, 0);
 	if (!search.found_n)
 		return false;
 	if (config.bad_reference_signal)
