@@ -14,7 +14,7 @@ packages_build='gcc libc6-dev linux-libc-dev clang meson ninja-build pkg-config 
 	libbpf-dev libelf-dev libdw-dev libiberty-dev libjansson-dev libedit-dev libcmocka-dev zlib1g-dev
 	libdebuginfod1|libdebuginfod1t64 libdeflate-dev? libzstd-dev?'
 packages_check='g++ binutils dwz clang-format gdb lldb? git nodejs redis-server redis-tools nginx apache2-utils strace
-	tmux golang-go musl-tools libc6-dbg libcap2-bin util-linux procps bash'
+	tmux golang-go musl-tools libc6-dbg libcap2-bin util-linux util-linux-extra? lsof procps bash'
 packages_bench='strace valgrind nginx apache2-utils binutils llvm-14|llvm openjdk-17-dbg? libunwind-dev gdb git
 	nodejs'
 packages_fuzz='clang libclang-rt-dev?'

@@ -35,33 +35,60 @@ do_work(int to, void (*work)(void *context, struct errand_result *result), void 
 	_exit(write(to, &result, sizeof(result)) != sizeof(result));
 }
 
-bool errands_begin(struct errands *errands, uint64_t id,
-		   void (*work)(void *context, struct errand_result *result), void *context)
+/* The grandchild's pid, or a negative errno. */
+static pid_t read_pid(int from)
+{
+	pid_t pid;
+	ssize_t got;
+
+	do
+		got = read(from, &pid, sizeof(pid));
+	while (got < 0 && errno == EINTR);
+	return got == sizeof(pid) ? pid : -ECHILD;
+}
+
+/* The child between: it makes the grandchild and ends. */
+static void __attribute__((noreturn))
+make_worker(int to, void (*work)(void *context, struct errand_result *result), void *context)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		do_work(to, work, context);
+	pid = pid < 0 ? -errno : pid;
+	_exit(pid < 0 && write(to, &pid, sizeof(pid)) < 0);
+}
+
+int errands_begin(struct errands *errands, uint64_t id,
+		  void (*work)(void *context, struct errand_result *result), void *context)
 {
 	struct errand errand = {.id = id};
 	int pipes[2];
 	pid_t child;
 
-	if (errands->running.count >= ERRANDS_MAX || pipe2(pipes, O_CLOEXEC) < 0)
-		return false;
+	if (errands->running.count >= ERRANDS_MAX)
+		return -EBUSY;
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
 	child = fork();
 	if (child == 0) {
 		close(pipes[0]);
-		if (fork() == 0)
-			do_work(pipes[1], work, context);
-		_exit(0);
+		make_worker(pipes[1], work, context);
 	}
+	errand.pid = child < 0 ? -errno : 0;
 	close(pipes[1]);
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (child < 0 || read(pipes[0], &errand.pid, sizeof(errand.pid)) != sizeof(errand.pid)) {
+	if (child > 0)
+		errand.pid = read_pid(pipes[0]);
+	if (errand.pid < 0) {
 		close(pipes[0]);
-		return false;
+		return errand.pid;
 	}
 	errand.alive = pipes[0];
 	fcntl(errand.alive, F_SETFL, O_NONBLOCK);
 	array_push(&errands->running, errand);
-	return true;
+	return 0;
 }
 
 /* Whether it has ended. */

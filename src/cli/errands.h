@@ -34,9 +34,10 @@ struct errand_result {
 	char text[ERRAND_TEXT_MAX + 1];
 };
 
-/* Does `work` in a copy; false: there are too many at work, or no process could be made. */
-bool errands_begin(struct errands *errands, uint64_t id,
-		   void (*work)(void *context, struct errand_result *result), void *context);
+/* Does `work` in a copy. 0; -EBUSY: too many are at work; or a negative errno: no process could be
+ * made. */
+int errands_begin(struct errands *errands, uint64_t id,
+		  void (*work)(void *context, struct errand_result *result), void *context);
 
 /* Tells of those that have ended. Never waits. */
 void errands_step(struct errands *errands,

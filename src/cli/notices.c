@@ -17,7 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAMES_TRIED_MAX = 1000, END_SECONDS = 30, UNSAID_MAX = 16, MESSAGE = TRIGGERS_MAX };
+enum {
+	NAMES_TRIED_MAX = 1000,
+	END_SECONDS = 30,
+	UNSAID_MAX = 16,
+	MESSAGES_MAX = 8,
+	MESSAGE = TRIGGERS_MAX
+};
 
 /* ---- names of files ---- */
 
@@ -215,6 +221,7 @@ static void triggered(void *context, const struct process *process, size_t trigg
 {
 	struct notices *notices = context;
 	struct work work = {.notices = notices, .process = process, .trigger = trigger};
+	int result;
 
 	notices->of[trigger].fired++;
 	notices->of[trigger].fired_ns = clock_now_ns();
@@ -223,14 +230,46 @@ static void triggered(void *context, const struct process *process, size_t trigg
 		return;
 	}
 	work.sequence = ++notices->begun;
-	if (!errands_begin(&notices->errands, trigger, write_file, &work))
-		note_failure(notices, trigger, "too many are being written at once");
+	result = errands_begin(&notices->errands, trigger, write_file, &work);
+	if (result)
+		note_failure(notices, trigger,
+			     result == -EBUSY ? "too many are being written at once"
+					      : strerror(-result));
+}
+
+static void say_untold(struct notices *notices)
+{
+	if (notices->untold)
+		fprintf(stderr,
+			"htrace: OUT OF HANDLES: %" PRIu64
+			" times more, in these or other processes; the report says where\n",
+			notices->untold);
+	notices->untold = 0;
+}
+
+/* A script may start a thousand programs that fail alike: not each of them is told by itself. */
+static bool may_speak(struct notices *notices)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (!notices->speaking_ns || now_ns - notices->speaking_ns >= EXHAUSTED_QUIET_NS) {
+		say_untold(notices);
+		notices->speaking_ns = now_ns;
+		notices->messages = 0;
+	}
+	if (notices->messages < MESSAGES_MAX)
+		return ++notices->messages;
+	notices->untold++;
+	return false;
 }
 
 static void exhausted(void *context, const struct process *process)
 {
 	struct notices *notices = context;
 	struct work work = {.notices = notices, .process = process};
+
+	if (notices->speaks && !may_speak(notices))
+		return;
 
 	if (!notices->speaks) {
 		/* In the middle of an event nobody is talked to. */
@@ -239,7 +278,7 @@ static void exhausted(void *context, const struct process *process)
 				   xasprintf("process %d is out of handles, with %" PRIu64
 					     " open: diff says where they were opened",
 					     process->pid, process->exhausted->open));
-	} else if (!errands_begin(&notices->errands, MESSAGE, write_message, &work)) {
+	} else if (errands_begin(&notices->errands, MESSAGE, write_message, &work)) {
 		fprintf(stderr,
 			"htrace: OUT OF HANDLES: process %d, with %" PRIu64 " open; the report "
 			"says where they were opened\n",
@@ -303,6 +342,7 @@ void notices_step(struct notices *notices)
 void notices_end(struct notices *notices)
 {
 	errands_end(&notices->errands, END_SECONDS, ended, notices);
+	say_untold(notices);
 }
 
 void notices_fini(struct notices *notices)

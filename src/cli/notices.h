@@ -24,8 +24,9 @@ struct notices {
 	const struct options *options;
 	struct session *session;
 	struct errands errands;
-	bool speaks;    /* to standard error: run and attach do */
-	uint64_t begun; /* reports, of all triggers */
+	bool speaks;                            /* to standard error: run and attach do */
+	uint64_t speaking_ns, messages, untold; /* since when, how many were told, and not */
+	uint64_t begun;                         /* reports, of all triggers */
 	struct notice of[TRIGGERS_MAX];
 	ARRAY(char *) unsaid; /* what the console is to be told */
 	/* What a session's console is told, a sentence; NULL: nobody is. */

@@ -54,7 +54,8 @@ struct detail {
 	bool holders_known;
 	struct detail_holders holders; /* of the same open file description, itself left out */
 	bool peers_known;
-	struct detail_holders peers; /* of the other end of a pipe or a unix socket */
+	struct detail_holders peers; /* of the other end of a pipe, a unix socket or a connection
+					within this machine */
 	enum detail_cost cost;
 	uint64_t cost_bytes;
 	uint64_t object; /* equal in handles of one object: a sum counts it once */

@@ -5,11 +5,14 @@
 #include "detail/private.h"
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "os/proc_net.h"
 #include "os/sock_diag.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -26,6 +29,7 @@ struct search {
 	struct map by_inode;  /* of a socket -> index of the first wanted one + 1 */
 	ARRAY(uint32_t) next; /* of the same inode, by index: index + 1 */
 	ARRAY(struct space) spaces;
+	struct map by_ends; /* of a tcp connection in the space that is searched -> its inode */
 };
 
 static uint64_t namespace_of(int32_t pid)
@@ -55,6 +59,39 @@ static struct space *space_of(struct search *search, int32_t pid, struct map *by
 	return &search->spaces.data[*slot - 1];
 }
 
+/* An address of the internet over IPv6 is the same one (RFC 4291, 2.5.5.2). */
+static uint64_t hash_end(const struct socket_info *info, const struct socket_end *end)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool is_mapped = info->family == AF_INET6 && !memcmp(end->address, mapped, sizeof(mapped));
+	const uint8_t *address = end->address + (is_mapped ? sizeof(mapped) : 0);
+
+	return hash_bytes(address, is_mapped || info->family == AF_INET ? 4 : 16, end->port);
+}
+
+static uint64_t hash_ends(const struct socket_info *info, const struct socket_end *from,
+			  const struct socket_end *to)
+{
+	return hash_combine(hash_end(info, from), hash_end(info, to));
+}
+
+/* Both ends may be on this machine: then one is the other's peer. */
+static void find_tcp_peers(struct search *search)
+{
+	array_each (wanted, &search->details->wanted) {
+		struct socket_info *socket = wanted->detail.socket;
+		const uint64_t *inode;
+
+		if (!socket || socket->table != SOCKET_TCP || socket->listens)
+			continue;
+		inode =
+		    map_get(&search->by_ends, hash_ends(socket, &socket->remote, &socket->local));
+		if (inode && !socket->peer_inode && *inode != socket->inode)
+			socket->peer_inode = *inode;
+	}
+	map_fini(&search->by_ends);
+}
+
 static void take(void *context, const struct socket_info *info)
 {
 	struct search *search = context;
@@ -62,6 +99,9 @@ static void take(void *context, const struct socket_info *info)
 
 	if (!info->inode)
 		return;
+	if (info->table == SOCKET_TCP && !info->listens)
+		*map_put(&search->by_ends, hash_ends(info, &info->local, &info->remote)) =
+		    info->inode;
 	for (uint32_t at = first ? *first : 0; at; at = search->next.data[at - 1]) {
 		struct wanted *wanted = &search->details->wanted.data[at - 1];
 
@@ -126,8 +166,10 @@ void details_find_sockets(struct details *details)
 		*slot = at;
 		space_of(&search, wanted->detail.pid, &by_pid)->tables |= 1u << wanted->table;
 	}
-	array_each (space, &search.spaces)
+	array_each (space, &search.spaces) {
 		search_space(&search, space);
+		find_tcp_peers(&search);
+	}
 	tell_unlisted(&search, &by_pid);
 	map_fini(&by_pid);
 	map_fini(&search.by_inode);

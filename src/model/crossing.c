@@ -18,11 +18,29 @@ struct crossing_over {
 	bool more_than_standard;
 };
 
+/* What nobody saw being opened is the same in several processes if it has the same name. */
+static bool is_same_unseen(const struct crossing *place, const struct handle *handle)
+{
+	const struct crossing_example *first = &place->examples.data[0];
+
+	if (first->name && handle->name)
+		return !strcmp(first->name, handle->name);
+	return !first->name && !handle->name && first->number == handle->number;
+}
+
+static uint64_t unseen_key(const struct handle *handle)
+{
+	if (handle->opened.stack_id != STACK_NONE)
+		return 0;
+	return handle->name ? hash_bytes(handle->name, strlen(handle->name), 1)
+			    : hash_u64((uint32_t)handle->number + 1);
+}
+
 static bool is_crossing(const struct crossing *place, const struct handle *handle)
 {
 	return place->stack_id == handle->opened.stack_id && place->class == handle_class(handle) &&
 	       place->standard == (handle->number <= STANDARD_LAST) &&
-	       (place->stack_id != STACK_NONE || place->numbers[0] == handle->number);
+	       (place->stack_id != STACK_NONE || is_same_unseen(place, handle));
 }
 
 static void examples_fini(struct crossing *place)
@@ -94,10 +112,9 @@ static struct crossing *crossing_new(struct model *model, const struct handle *h
 /* The place of the handle, made where there was none; NULL: there are too many. */
 static struct crossing *crossing_of(struct model *model, const struct handle *handle)
 {
-	uint64_t unseen = handle->opened.stack_id == STACK_NONE ? (uint32_t)handle->number + 1 : 0;
 	uint64_t key = hash_combine((uintptr_t)handle_class(handle), handle->opened.stack_id);
 
-	key = hash_combine(key, unseen << 1 | (handle->number <= STANDARD_LAST));
+	key = hash_combine(key, unseen_key(handle) << 1 | (handle->number <= STANDARD_LAST));
 	for (;; key++) { /* two places with one hash: the next key */
 		const uint64_t *slot = map_get(&model->crossing_index, key);
 

@@ -39,7 +39,9 @@ struct crossing_program {
 	uint64_t execs;
 };
 
-/* What one place opened. What nobody saw being opened is told by its number. */
+/* What one place opened. What nobody saw being opened is told by its name, without one by its
+ * number.
+ */
 struct crossing {
 	const char *type;  /* that all of them share (handle_type_common()); NULL: not known */
 	const char *class; /* handle_class(), which the place is told by */

@@ -1,4 +1,5 @@
 /* Owns what fork, exec and exit do to tables: who shares, who copies, what is inherited. */
+#include "model/kinds.h"
 #include "model/model_private.h"
 
 #include <limits.h>
@@ -129,6 +130,8 @@ void model_exec(struct model *model, const struct actor *actor, int32_t old_tid,
 	record->threads = false;
 	closing.table = record->table;
 	handle_table_each(record->table, 0, INT32_MAX, false, exec_one, &closing);
+	kinds_free(record); /* none of that code is there any more */
+	stale_close_forget(record->table);
 	fds_correct(model, record->table, fds, actor, NULL, ORIGIN_INHERITED);
 	crossings_add(model, record, actor->time_ns);
 }

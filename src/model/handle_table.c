@@ -39,7 +39,7 @@ void handle_table_free(struct handle_table *table)
 	map_each (entry, &table->chunks)
 		chunk_free(chunk_of(entry));
 	map_fini(&table->chunks);
-	free(table->stale);
+	stale_close_forget(table);
 	free(table);
 }
 
@@ -99,8 +99,7 @@ void handle_table_trim(struct handle_table *table, bool keep_past)
 {
 	struct map kept = {0};
 
-	free(table->stale);
-	table->stale = NULL;
+	stale_close_forget(table);
 	map_each (entry, &table->chunks) {
 		struct handle_chunk *chunk = chunk_of(entry);
 

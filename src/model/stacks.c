@@ -32,6 +32,8 @@ static void tell_memory(struct telling *telling, const struct stale_memory *memo
 	for (uint32_t i = 0; i < memory->suspects_n; i++) {
 		tell_moment(telling, &memory->suspects[i].now);
 		tell_moment(telling, &memory->suspects[i].opened);
+		tell_moment(telling, &memory->suspects[i].wrong);
+		tell_moment(telling, &memory->suspects[i].next);
 		tell_moment(telling, &memory->suspects[i].earlier_closed);
 		tell_moment(telling, &memory->suspects[i].earlier_opened);
 	}

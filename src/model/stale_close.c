@@ -10,10 +10,13 @@
 #include "model/model_private.h"
 #include "stack/stack_table.h"
 
+#include <stdlib.h>
+
 enum {
 	ELSEWHERE_LEAST = 3, /* closes by others from which a kind's closers are known */
 	AT_HOME_LEAST = 8,   /* else: closes of its own kinds by which a closer is known */
-	LINKS_MAX = 8,       /* how many later owners of the number are waited for */
+	LINKS_MAX = 32,      /* how many later owners of the number are waited for */
+	PASSES_MOST = 2,     /* so many victims in a row, each of another, are no chance */
 };
 
 static bool moment_equal(const struct handle_moment *a, const struct handle_moment *b)
@@ -72,6 +75,12 @@ void stale_close_remember(struct handle_table *table, const struct handle *handl
 			oldest = &elders[i];
 	}
 	*oldest = (struct elder){handle->number, past->closed, past->opened};
+}
+
+void stale_close_forget(struct handle_table *table)
+{
+	free(table->stale);
+	table->stale = NULL;
 }
 
 /* A close that is looked at. */
@@ -139,32 +148,32 @@ static void suspect_acquit(const struct model *model, struct process_record *own
 	suspect_remove(memory, index);
 }
 
+/* `hurt`: what its victim was told; of no use once the victim has closed another's handle. */
 static void suspect_report(struct model *model, struct process_record *record,
-			   struct stale_memory *memory, uint32_t index,
-			   const struct handle_moment *noticed, uint32_t noticed_call,
-			   bool passed_on)
+			   struct suspect *suspect, const struct bad_reference *hurt)
 {
-	const struct suspect *suspect = &memory->suspects[index];
 	struct closer *closer =
 	    closer_in(place_at(suspect->owner, suspect->place), suspect->now.stack_id);
-	const struct bad_reference bad = {.number = suspect->number,
-					  .call = suspect->call,
-					  .kind = BAD_STALE_CLOSE,
-					  .inferred = true,
-					  .count = 1,
-					  .now = suspect->now,
-					  .closed = suspect->earlier_closed,
-					  .opened = suspect->opened,
-					  .earlier = suspect->earlier_opened,
-					  .noticed = *noticed,
-					  .noticed_call = noticed_call,
-					  .passed_on = passed_on,
-					  .closed_elsewhere = suspect->elsewhere};
+	const struct bad_reference bad = {
+	    .number = suspect->number,
+	    .call = suspect->call,
+	    .kind = BAD_STALE_CLOSE,
+	    .inferred = true,
+	    .count = 1,
+	    .now = suspect->now,
+	    .closed = suspect->earlier_closed,
+	    .opened = suspect->opened,
+	    .earlier = suspect->earlier_opened,
+	    .noticed = suspect->passes ? suspect->next : hurt->now,
+	    .noticed_call = suspect->passes ? suspect->call : hurt->call,
+	    .passed_on = suspect->passes,
+	    .closed_elsewhere = suspect->elsewhere,
+	};
 
+	suspect->reported = true;
 	if (closer)
 		closer->suspicion = CLOSER_WRONG;
 	bad_reference_add(model, record, &bad);
-	suspect_remove(memory, index);
 }
 
 static void suspect_add(const struct model *model, struct handle_table *table,
@@ -177,20 +186,20 @@ static void suspect_add(const struct model *model, struct handle_table *table,
 	memory->suspects[memory->suspects_n++] = *suspect;
 }
 
-/* Whoever lost its handle to `suspect` closes such handles as `look` does, which closes another's
- * now: one of a kind that it never closed, and others did. */
-static bool is_passed_on(const struct suspect *suspect, const struct look *look,
-			 const struct process_record *owner)
+/* Whoever lost its handle closes such handles as `look` does, and closes another's now: of a kind
+ * that it never closed. */
+static bool is_passed_on(const struct suspect *suspect, const struct look *look)
 {
-	return look->near != suspect->near && kind_knows(owner, suspect->near, look->closer) &&
-	       !kind_has_more(owner, look->near) && !kind_knows(owner, look->near, look->closer) &&
-	       kind_closes(look->model, owner, look->near, look->closer, true) >= ELSEWHERE_LEAST;
+	return look->near != suspect->lost &&
+	       kind_knows(suspect->owner, suspect->lost, look->closer) &&
+	       !kind_has_more(suspect->owner, look->near) &&
+	       !kind_knows(suspect->owner, look->near, look->closer);
 }
 
-/* The number is closed again. True where a suspect's victim closes another's handle in turn. */
+/* The number is closed again. True where a suspect's victim closes another's handle in turn, who is
+ * the victim from now on. */
 static bool follow_suspects(struct model *model, struct handle_table *table,
-			    const struct look *look, const struct handle_moment *closing,
-			    uint32_t call)
+			    const struct look *look, const struct handle_moment *closing)
 {
 	struct stale_memory *memory = table->stale;
 
@@ -205,10 +214,15 @@ static bool follow_suspects(struct model *model, struct handle_table *table,
 			continue;
 		}
 		suspect->last_near = look->near;
-		if (is_passed_on(suspect, look, table->owner)) {
-			suspect_report(model, table->owner, memory, i, closing, call, true);
-			return true;
-		}
+		if (!is_passed_on(suspect, look))
+			continue;
+		if (!suspect->passes++)
+			suspect->next = *closing;
+		suspect->wrong = *closing;
+		suspect->lost = look->near;
+		if (suspect->passes == PASSES_MOST && !suspect->reported)
+			suspect_report(model, table->owner, suspect, NULL);
+		return true;
 	}
 	return false;
 }
@@ -249,6 +263,8 @@ static bool look_closer(struct model *model, struct handle_table *table, struct 
 				      .call = call,
 				      .place = handle->place,
 				      .near = look->near,
+				      .lost = look->near,
+				      .wrong = *closing,
 				      .elsewhere = look->elsewhere,
 				      .owner = table->owner,
 				      .now = *closing,
@@ -275,11 +291,12 @@ bool stale_close_look(struct model *model, struct handle_table *table, const str
 	struct look look = {.model = model, .handle = handle, .stack_id = closing->stack_id};
 
 	if (closing->stack_id == STACK_NONE || !place || place->stack_id == STACK_NONE ||
+	    handle->origin == ORIGIN_INHERITED ||
 	    (!followed && closer && closer->suspicion == CLOSER_USUAL))
 		return false;
 	look.closer = near_of(model, closing->stack_id);
 	look.near = near_of(model, place->stack_id);
-	if (followed && follow_suspects(model, table, &look, closing, call))
+	if (followed && follow_suspects(model, table, &look, closing))
 		return true;
 	if (closer && closer->suspicion == CLOSER_USUAL)
 		return false;
@@ -311,22 +328,22 @@ static bool errs_anyway(const struct model *model, const struct process *process
 }
 
 /*
- * Is `bad` what the handle's owner would run into? Right after the suspect's close: anybody but the
- * suspect. After the number stood for others, whom theirs closed: a closer of the lost handle's
- * kind, which does not close the last of the others' kind.
+ * Is `bad` what the handle's owner would run into? Right after the wrong close: anybody but who did
+ * it. After the number stood for others, whom theirs closed: a closer of the lost handle's kind,
+ * which does not close the last of the others' kind.
  */
 static bool is_hurt(const struct model *model, const struct suspect *suspect,
 		    const struct bad_reference *bad)
 {
 	uint32_t closer = near_of(model, bad->now.stack_id);
 
-	if (closer == near_of(model, suspect->now.stack_id))
+	if (closer == near_of(model, suspect->wrong.stack_id))
 		return false;
-	if (moment_equal(&bad->closed, &suspect->now))
+	if (moment_equal(&bad->closed, &suspect->wrong))
 		return true;
 	return bad->kind == BAD_DOUBLE_CLOSE && suspect->links &&
-	       kind_knows(suspect->owner, suspect->near, closer) &&
-	       (suspect->last_near == suspect->near ||
+	       kind_knows(suspect->owner, suspect->lost, closer) &&
+	       (suspect->last_near == suspect->lost ||
 		!kind_knows(suspect->owner, suspect->last_near, closer));
 }
 
@@ -339,13 +356,17 @@ void stale_close_notice(struct model *model, struct process_record *record,
 	    (bad->kind != BAD_DOUBLE_CLOSE && bad->kind != BAD_USE_AFTER_CLOSE))
 		return;
 	for (uint32_t i = 0; i < memory->suspects_n; i++) {
-		const struct suspect *suspect = &memory->suspects[i];
+		struct suspect *suspect = &memory->suspects[i];
 
 		if (suspect->number != bad->number || suspect->owner != table->owner ||
 		    !is_hurt(model, suspect, bad) ||
 		    errs_anyway(model, &record->public, bad, suspect))
 			continue;
-		suspect_report(model, record, memory, i, &bad->now, bad->call, false);
+		if (!suspect->reported)
+			suspect_report(model, record, suspect, bad);
+		/* Who lost it has tried to close it: nothing will follow from it any more. */
+		if (bad->kind == BAD_DOUBLE_CLOSE)
+			suspect_remove(memory, i);
 		return;
 	}
 }

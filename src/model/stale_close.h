@@ -29,6 +29,11 @@ struct suspect {
 	uint32_t links;     /* closes of the number since */
 	uint64_t elsewhere; /* handles of its kind that others had closed, until then: at least */
 	struct process_record *owner; /* whose places they are */
+	bool reported;
+	/* Its victim may close another's handle in turn, who then may do the same. */
+	uint32_t passes;
+	uint32_t lost;                    /* kind of the last one that lost its handle */
+	struct handle_moment wrong, next; /* the last wrong close, and the first after `now` */
 	struct handle_moment now, opened;
 	struct handle_moment earlier_closed, earlier_opened;
 };
@@ -53,6 +58,9 @@ void stale_close_remember(struct handle_table *table, const struct handle *handl
 bool stale_close_look(struct model *model, struct handle_table *table, const struct handle *handle,
 		      const struct handle_moment *closing, uint32_t call);
 void stale_close_mark(struct handle_table *table, uint32_t place, uint32_t stack_id);
+
+/* Numbers mean something else now: another program runs, or none. */
+void stale_close_forget(struct handle_table *table);
 
 /* `bad`, a bad reference that is not counted yet, may be what a stale close has led to: that one is
  * reported, then. */

@@ -44,7 +44,7 @@ struct socket_info {
 	struct socket_end local, remote;
 	uint32_t interface;             /* packet: index; 0: all */
 	uint32_t port_id;               /* netlink */
-	uint32_t peer_inode;            /* unix; 0: it is not connected */
+	uint32_t peer_inode;            /* unix, and within this machine tcp; 0: none known */
 	char path[SOCKET_PATH_MAX + 1]; /* unix: what it is bound to, '@' for the abstract; "" */
 
 	bool listens;

@@ -195,7 +195,8 @@ json_t *json_detail(const struct detail *detail)
 		json_object_set_new(object, "unconnected", json_true());
 	if (S_ISFIFO(detail->mode))
 		json_object_set_new(object, "pipe", json_pipe(detail));
-	if (S_ISFIFO(detail->mode) || (detail->socket && detail->socket->table == SOCKET_UNIX)) {
+	if (S_ISFIFO(detail->mode) || (detail->socket && (detail->socket->table == SOCKET_UNIX ||
+							  detail->socket->peer_inode))) {
 		json_object_set_new(object, "peers", json_holders(&detail->peers));
 		json_object_set_new(object, "peers_total",
 				    detail->peers_known ? json_integer(detail->peers.count)

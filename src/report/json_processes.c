@@ -30,14 +30,16 @@ static json_t *json_worst(const struct report *report, const struct process_row 
 static json_t *json_row(const struct report *report, const struct process_row *row)
 {
 	const struct process *process = row->shown->process;
+	uint64_t exhausted = process->exhausted ? process->exhausted->count : 0;
 
-	return json_pack("{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:b, s:o, s:o}", "pid",
+	return json_pack("{s:i, s:i, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:b, s:o, s:o, s:o}", "pid",
 			 process->pid, "parent", process->parent, "exe", json_text(row->shown->exe),
 			 "exited", process_has_ended(process), "open_handles",
 			 json_count(row->shown->diff.open_handles), "left", json_count(row->left),
 			 "opened", json_count(row->opened), "closed", json_count(row->closed),
 			 "leaks", (int)row->leaks, "incomplete", process->incomplete, "start_ns",
-			 json_known_ns(process->start_ns), "worst", json_worst(report, row));
+			 json_known_ns(process->start_ns), "exhausted", json_count(exhausted),
+			 "worst", json_worst(report, row));
 }
 
 int json_processes(const struct report *report, const struct report_style *style, FILE *stream)

@@ -101,6 +101,13 @@ static void add_place(struct words *words, const struct symbol *place)
 
 void process_row_add_worst(struct words *words, const struct process_row *row)
 {
+	const struct exhaustion *exhausted = row->shown->process->exhausted;
+
+	if (exhausted) {
+		words_add(words, "OUT OF HANDLES ");
+		words_add_counted(words, exhausted->count, "time", "times");
+		words_add(words, row->worst ? "; " : "");
+	}
 	if (!row->worst)
 		return;
 	words_add_count(words, row->worst->open);

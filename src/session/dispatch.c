@@ -159,9 +159,8 @@ static void apply(struct session *session, const struct event_syscall *event,
 	model_apply(session->model, actor, op);
 	if (op->kind == HANDLE_EXHAUSTED && episodes_of(session, actor->pid) != episodes)
 		watch_exhausted(session, model_process(session->model, actor->pid), event->out[0]);
-	if (session->watch &&
-	    (op->kind == HANDLE_OPEN || op->kind == HANDLE_DUPLICATE || op->kind == HANDLE_RECEIVE))
-		watch_opened(session, model_process(session->model, actor->pid), actor->time_ns);
+	if (session->watch && op->kind != HANDLE_BAD_REFERENCE && op->kind != HANDLE_EXHAUSTED)
+		watch_changed(session, model_process(session->model, actor->pid), actor->time_ns);
 }
 
 static void dispatch_syscall(struct session *session, const struct event_syscall *event)

@@ -24,7 +24,8 @@ struct window {
 };
 
 struct condition {
-	uint64_t held_ns; /* when it was last seen to hold; 0: never */
+	uint64_t held_ns; /* when it last held; 0: it never did */
+	bool holds;
 	struct window *window;
 };
 
@@ -85,16 +86,18 @@ static void tell(struct watch *watch, const struct process *process, size_t trig
 		watch->told.triggered(watch->told.context, process, trigger);
 }
 
-/* The condition holds now. */
-static void holds(struct watch *watch, const struct process *process, size_t trigger,
+/* The condition holds at that time, or not. It may be looked at later than what is told then. */
+static void judge(struct watch *watch, const struct process *process, size_t trigger, bool holds,
 		  uint64_t now_ns)
 {
 	struct condition *condition = &watched_of(watch, process)->conditions[trigger];
 	uint64_t held_ns = condition->held_ns;
+	bool begins = holds && !condition->holds;
 
-	if (now_ns > held_ns)
+	if ((holds || condition->holds) && now_ns > held_ns)
 		condition->held_ns = now_ns;
-	if (!held_ns || (now_ns > held_ns && now_ns - held_ns >= watch->told.quiet_ns))
+	condition->holds = holds;
+	if (begins && (!held_ns || (now_ns > held_ns && now_ns - held_ns >= watch->told.quiet_ns)))
 		tell(watch, process, trigger);
 }
 
@@ -130,19 +133,19 @@ void watch_exhausted(struct session *session, const struct process *process, uin
 
 /* ---- how many are open ---- */
 
-void watch_opened(struct session *session, const struct process *process, uint64_t time_ns)
+void watch_changed(struct session *session, const struct process *process, uint64_t time_ns)
 {
 	struct watch *watch = session->watch;
 	uint64_t open;
 
-	if (!watch || !watch->told.triggers_n)
+	if (!watch || !watch->told.triggers_n || !process)
 		return;
 	open = model_open_count(session->model, process);
 	for (size_t i = 0; i < watch->told.triggers_n; i++) {
 		const struct trigger *trigger = &watch->told.triggers[i];
 
-		if (trigger->kind == TRIGGER_OPEN && open > trigger->most)
-			holds(watch, process, i, time_ns);
+		if (trigger->kind == TRIGGER_OPEN)
+			judge(watch, process, i, open > trigger->most, time_ns);
 	}
 }
 
@@ -191,8 +194,8 @@ static void look_at(struct session *session, const struct process *process, uint
 		struct condition *condition;
 		uint64_t before;
 
-		if (trigger->kind == TRIGGER_OPEN && open > trigger->most)
-			holds(watch, process, i, now_ns);
+		if (trigger->kind == TRIGGER_OPEN)
+			judge(watch, process, i, open > trigger->most, now_ns);
 		if (trigger->kind != TRIGGER_GROWTH)
 			continue;
 		condition = &watched_of(watch, process)->conditions[i];
@@ -201,8 +204,7 @@ static void look_at(struct session *session, const struct process *process, uint
 			window_begin(condition->window, process, open);
 		}
 		before = window_step(condition->window, trigger->window_ns, open, now_ns);
-		if (open > before && open - before > trigger->most)
-			holds(watch, process, i, now_ns);
+		judge(watch, process, i, open > before && open - before > trigger->most, now_ns);
 	}
 }
 

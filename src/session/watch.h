@@ -13,8 +13,8 @@ void watch_free(struct watch *watch);
  * what its record says of RLIMIT_NOFILE, 0: nothing. */
 void watch_exhausted(struct session *session, const struct process *process, uint64_t limit);
 
-/* The process has one handle more. */
-void watch_opened(struct session *session, const struct process *process, uint64_t time_ns);
+/* The process has more handles, or fewer. */
+void watch_changed(struct session *session, const struct process *process, uint64_t time_ns);
 
 void watch_ended(struct session *session, pid_t pid);
 

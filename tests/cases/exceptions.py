@@ -35,6 +35,8 @@ its own. A call is told *exactly* when, at the end, the open handles are those o
 was opened by the function that did it, each opening and closing was counted once, no bad reference was made up, and a
 child has what it was given. `tests/cases/test_libc_coverage.py` measures it and fails where this page is wrong.
 
+Which uses of numbers that are not open each collector sees: [BAD_REFERENCES.md](BAD_REFERENCES.md).
+
 | collector | exact | not exact |
 |---|--:|---|
 """

@@ -105,6 +105,11 @@ class Terminal:
         """The lines that are not empty."""
         return [line for line in self.text() if line]
 
+    def line(self, index):
+        """One of them; "" where there are not so many: the screen may just have been cleared."""
+        lines = self.lines()
+        return lines[index] if -len(lines) <= index < len(lines) else ""
+
     def wait(self, what, condition):
         end = time.monotonic() + WAIT_S
         while not condition():

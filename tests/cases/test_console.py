@@ -65,7 +65,7 @@ def answers(lab, terminal):
               lambda: place.session.asked)
         for line in ["!htrace -diff", "htrace 0x7cc 4242 8", "!htrace", "show '0x 7' \"a'b\"", "-snapshot", "show dé"]:
             shown.enter(line)
-            shown.wait(line, lambda: shown.lines()[-3].endswith(line) and shown.lines()[-1] == PROMPT)
+            shown.wait(line, lambda: shown.line(-3).endswith(line) and shown.line(-1) == PROMPT)
         check(place.words()[1:] == [["diff"], ["show", "0x7cc", "8"], ["show"], ["show", "0x 7", "a'b"],
                                     ["snapshot"], ["show", "dé"]], lambda: place.words())
         for line in ["", "   ", ""]:  # nothing
@@ -102,13 +102,13 @@ def helps(lab, terminal):
     with Place(lab, terminal) as place:
         shown = place.terminal
         shown.enter("!htrace -?")
-        shown.wait("help", lambda: shown.lines()[-1] == PROMPT and "  quit" in "\n".join(shown.lines()))
+        shown.wait("help", lambda: shown.line(-1) == PROMPT and "  quit" in "\n".join(shown.lines()))
         text = "\n".join(shown.lines())
         for verb in ["snapshot", "diff", "show", "handles", "status", "disable", "help VERB"]:
             check(f"\n  {verb} " in text, lambda: f"no {verb} in:\n{text}")
         check("\n  run " not in text and "\n  enable " not in text, text)
         shown.enter("help -diff")
-        shown.wait("help of diff", lambda: shown.lines()[-1] == PROMPT and
+        shown.wait("help of diff", lambda: shown.line(-1) == PROMPT and
                    any("--format=text|windbg|json" in line for line in shown.lines()))
         shown.enter("help me")
         shown.expect("htrace: unknown verb 'me': help lists them", PROMPT)
@@ -185,7 +185,7 @@ def completes(lab, terminal):
 
         def after(typed, *lines):
             shown.key("C-c")
-            shown.wait("a new prompt", lambda: shown.lines()[-1] == PROMPT)
+            shown.wait("a new prompt", lambda: shown.line(-1) == PROMPT)
             shown.type(typed)
             shown.key("Tab")
             # The next word shows whether a blank came with it.
@@ -205,7 +205,10 @@ def completes(lab, terminal):
         after("0x7cc --format=", "text    windbg  json", "0x7cc --format=")
         after("show --format j", "show --format json ")
         after("diff --max", "diff --max")  # not of this verb
-        after("diff -", "--format=  -o", "diff -")
+        after("diff --s", "--sort=   --stack=", "diff --s")
+        after("diff --not", "diff --not-stack=")
+        after("diff --ty", "diff --type=")
+        after("snapshot -", "--format=  -o", "snapshot -")
         with open(os.path.join(lab.work, "some_file"), "w"):
             pass
         after("diff -o some_f", "diff -o some_file ")
@@ -222,7 +225,7 @@ def remembers(lab, terminal):
         shown = place.terminal
         for line in ["status", "diff --format=json", "diff --format=json", "show 'a"]:
             shown.enter(line)
-            shown.wait(line, lambda: shown.lines()[-1] == PROMPT and shown.lines()[-3].endswith(line))
+            shown.wait(line, lambda: shown.line(-1) == PROMPT and shown.line(-3).endswith(line))
         shown.key("Up")
         shown.key("Up")
         shown.expect(f"{PROMPT} diff --format=json")
@@ -271,7 +274,7 @@ def interrupts(lab, terminal):
             time.sleep(0.2)
             shown.key("C-c")
             harness.wait_for("its end", lambda: len(place.words()) == len(place.session.cancelled))
-        shown.wait("word of it", lambda: "htrace: cancelled" in shown.lines()[-2] and shown.lines()[-1] == PROMPT)
+        shown.wait("word of it", lambda: "htrace: cancelled" in shown.line(-2) and shown.line(-1) == PROMPT)
         shown.key("C-\\")  # a core helps nobody
         shown.enter("status")
         shown.expect(f"{PROMPT} status", "answer to status", PROMPT)
@@ -285,7 +288,7 @@ def suspends(lab, terminal):
         shown.type("diff --form")
         shown.expect(f"{PROMPT} diff --form")
         shown.key("C-z")
-        shown.wait("the shell", lambda: "Stopped" in shown.lines()[-2] and shown.lines()[-1] == "$")
+        shown.wait("the shell", lambda: "Stopped" in shown.line(-2) and shown.line(-1) == "$")
         place.session.tell(END)
         shown.enter("stty -a | grep -o -- '-*icanon'")
         shown.expect("icanon", "$")
@@ -297,7 +300,7 @@ def suspends(lab, terminal):
         shown.enter("show pause 2")
         harness.wait_for("the request", lambda: place.words()[-1] == ["show", "pause", "2"])
         shown.key("C-z")
-        shown.wait("the shell", lambda: "Stopped" in shown.lines()[-2] and shown.lines()[-1] == "$")
+        shown.wait("the shell", lambda: "Stopped" in shown.line(-2) and shown.line(-1) == "$")
         shown.enter("fg")
         shown.expect("paused", PROMPT)
         shown.enter("quit")
@@ -512,7 +515,7 @@ def test_target_in_our_group(lab):
         harness.wait_for("the request", lambda: session.asked)
         shown.key("C-c")
         harness.wait_for("its end", lambda: session.cancelled)
-        shown.wait("word of it", lambda: "htrace: cancelled" in shown.lines()[-2])
+        shown.wait("word of it", lambda: "htrace: cancelled" in shown.line(-2))
         shown.enter("quit")
         shown.expect("status=0")
         check(harness.proc_status(target, "State").startswith("S"), "the target is gone or stopped")

@@ -190,10 +190,10 @@ def check_random(session, dice, rounds):
     for _ in range(rounds):
         conditions = draw(dice, dice.sample(list(CONDITIONS), dice.choice((1, 2, 2, 3))))
         got = session.json("diff", *words(conditions))
-        after = session.json("diff")
-        if verdicts(after) != verdicts(whole):  # --top follows them
-            whole = after
-            got = session.json("diff", *words(conditions))
+        if "--top" in dict(conditions):  # it follows the verdicts, which follow the time
+            after = session.json("diff")
+            if verdicts(after) != verdicts(whole):
+                whole, got = after, session.json("diff", *words(conditions))
         check_filtered(whole, got, conditions)
 
 
@@ -271,7 +271,7 @@ def check_processes(session):
 
 
 def check_refusals(session):
-    for verb in ("diff", "show", "handles", "processes"):
+    for verb in ("diff", "processes"):
         for word, says in (("--type=sokcet", "did you mean socket?"), ("--stack=a(", "no extended regular expression"),
                            ("--not-stack=[", "no extended regular expression"), ("--min-age=old", "needs a time"),
                            ("--top=0", "needs a number from 1")):
@@ -286,7 +286,7 @@ def test_session(lab):
     dice = random.Random(seed)
     session = start_places(lab)
     check_each(session)
-    check_random(session, dice, 12)
+    check_random(session, dice, 10)
     check_texts(session)
     check_handles(session, dice)
     check_show(session)

@@ -141,6 +141,18 @@ def test_death(lab):
     check(f"(pid {child}): eventfd2 failed" in message(result.errors), lambda: result.errors[-1000:])
 
 
+def test_many(lab):
+    """Many programs that fail alike are told by their number, and the report has them all."""
+    workload = lab.workload("workload_exhausted")
+    script = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12; do {workload} {LIMIT} 'open 0' || exit; done"
+    result = lab.run(["/bin/sh", "-c", script])
+    check(result.status == 0, lambda: result.errors[-1000:])
+    told = [line for line in result.errors.splitlines() if line.startswith("htrace: OUT OF HANDLES: ")]
+    check(len(told) == 9 and "4 times more" in told[-1], lambda: "\n".join(told))
+    reported = [process for process in result.report.json["processes"] if process["exhausted"]]
+    check(len(reported) == 12, lambda: f"{len(reported)} processes")
+
+
 def test_attach(lab):
     worker = Worker(lab)
     worker.do("log 20")
@@ -270,11 +282,11 @@ def test_trigger_again(lab):
     """Again after the quiet time, and only then; under attach."""
     folder = lab.new_folder("reports")
     worker = Worker(lab)
-    attached = lab.attach(worker.pid, ["--trigger=emfile", "--trigger=open>40", "--trigger-quiet=1s",
+    attached = lab.attach(worker.pid, ["--trigger=emfile", "--trigger=open>40", "--trigger-quiet=2s",
                                        f"--trigger-output={folder}/%n.json"])
-    worker.do("open 0", "fail 5", "sleep 300", "fail 5", "close 0", "sleep 300", "open 0", "close 0")
+    worker.do("open 0", "fail 5", "sleep 300", "fail 5", "close 0", "sleep 200", "open 0", "close 0")
     harness.wait_for("two reports", lambda: len(os.listdir(folder)) >= 2)
-    worker.do("sleep 1300", "open 0", "fail 3", "close 0", "open 10")
+    worker.do("sleep 2300", "open 0", "fail 3", "close 0", "open 10")
     result = attached.finish()
     occasions = sorted(re.search("trigger=(\\S+):", read_report(os.path.join(folder, name))["occasion"]).group(1)
                        for name in os.listdir(folder))
@@ -353,6 +365,8 @@ def test_session(lab):
     check(process["exhausted"]["episodes"] == 2, lambda: str(process["exhausted"])[:200])
     check("OUT OF HANDLES: eventfd2 and other calls failed with EMFILE 10 times" in session.ask("diff").output,
           lambda: session.ask("diff").output[:1500])
+    check(session.json("processes")["processes"][0]["exhausted"] == 10 and
+          "OUT OF HANDLES 10 times; " in " ".join(session.ask("processes").output.split()), "processes does not tell it")
     check("calls failed for want of a handle (EMFILE)" in session.ask("diff", "--format=windbg").output, "windbg")
     taken = session.ask("diff", "every-1", "every-2", "--format=json")
     check(json.loads(taken.output)["processes"], "the snapshots have no names")

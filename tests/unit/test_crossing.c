@@ -169,7 +169,33 @@ static void test_bitmap(void **state)
 	life_fini(&life);
 }
 
-/* Unseen ones are told by number; places beyond the limit are only counted. */
+/* Two processes that were attached to have different things on one number, and one on two. */
+static void test_unseen(void **state)
+{
+	const struct observed_handle first[] = {{.number = 9, .type = "file", .name = "/a"},
+						{.number = 10, .type = "file", .name = "/c"}};
+	const struct observed_handle second[] = {{.number = 9, .type = "file", .name = "/b"},
+						 {.number = 11, .type = "file", .name = "/c"}};
+	struct life life;
+
+	(void)state;
+	life_init(&life, 10);
+	model_attach(life.model, 50, 1, 1 * S);
+	model_attach(life.model, 60, 1, 1 * S);
+	while (model_observe(life.model, 50, first, 2, 2 * S, 2 * S + 1))
+		;
+	while (model_observe(life.model, 60, second, 2, 2 * S, 2 * S + 1))
+		;
+	exec_(&life, 50, 3 * S, "/bin/x");
+	exec_(&life, 60, 4 * S, "/bin/y");
+	assert_int_equal(model_crossings(life.model)->places.count, 3);
+	assert_int_equal(place(&life, 1)->handles, 2);
+	assert_string_equal(place(&life, 1)->examples.data[0].name, "/c");
+	assert_int_equal(place(&life, 1)->numbers_n, 2);
+	life_fini(&life);
+}
+
+/* Handles of places beyond the limit are counted. */
 static void test_bounded(void **state)
 {
 	struct life life;
@@ -521,9 +547,9 @@ int main(void)
 	    cmocka_unit_test(test_first_exec), cmocka_unit_test(test_bitmap),
 	    cmocka_unit_test(test_bounded),    cmocka_unit_test(test_renewed),
 	    cmocka_unit_test(test_late_name),  cmocka_unit_test(test_merged),
-	    cmocka_unit_test(test_golden),     cmocka_unit_test(test_json),
-	    cmocka_unit_test(test_choice),     cmocka_unit_test(test_none),
-	    cmocka_unit_test(test_others),
+	    cmocka_unit_test(test_unseen),     cmocka_unit_test(test_golden),
+	    cmocka_unit_test(test_json),       cmocka_unit_test(test_choice),
+	    cmocka_unit_test(test_none),       cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

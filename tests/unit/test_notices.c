@@ -115,7 +115,7 @@ static void test_copy(void **state)
 	uint64_t begun_ns = clock_now_ns();
 
 	value = 42;
-	assert_true(errands_begin(&errands, 5, say_value, "words"));
+	assert_int_equal(errands_begin(&errands, 5, say_value, "words"), 0);
 	value = 43;
 	assert_true(clock_now_ns() - begun_ns < 45000000); /* nobody waited for it */
 	errands_step(&errands, note, NULL);
@@ -130,7 +130,7 @@ static void test_long_text(void **state)
 {
 	struct errands errands = {0};
 
-	assert_true(errands_begin(&errands, 1, say_much, NULL));
+	assert_int_equal(errands_begin(&errands, 1, say_much, NULL), 0);
 	errands_end(&errands, 10, note, NULL);
 	assert_int_equal(seen_done, 1);
 	assert_int_equal(strlen(seen_text), ERRAND_TEXT_MAX);
@@ -142,8 +142,8 @@ static void test_failures(void **state)
 	struct errands errands = {0};
 	uint64_t begun_ns = clock_now_ns();
 
-	assert_true(errands_begin(&errands, 1, die, NULL));
-	assert_true(errands_begin(&errands, 2, hang, NULL));
+	assert_int_equal(errands_begin(&errands, 1, die, NULL), 0);
+	assert_int_equal(errands_begin(&errands, 2, hang, NULL), 0);
 	errands_end(&errands, 1, note, NULL);
 	assert_int_equal(seen_failed, 2);
 	assert_int_equal(seen_ids, 3);
@@ -156,8 +156,8 @@ static void test_bounded(void **state)
 	struct errands errands = {0};
 
 	for (int i = 0; i < ERRANDS_MAX; i++)
-		assert_true(errands_begin(&errands, 1, hang, NULL));
-	assert_false(errands_begin(&errands, 1, hang, NULL));
+		assert_int_equal(errands_begin(&errands, 1, hang, NULL), 0);
+	assert_int_equal(errands_begin(&errands, 1, hang, NULL), -EBUSY);
 	errands_end(&errands, 0, note, NULL);
 	assert_int_equal(seen_failed, ERRANDS_MAX);
 }

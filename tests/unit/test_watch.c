@@ -168,6 +168,22 @@ static void test_open(void **state)
 	assert_int_equal(triggers_told[1], 2);
 }
 
+/* Events are handled in heaps: nobody has looked between an opening and a close long after it. */
+static void test_open_unlooked(void **state)
+{
+	for (int number = 3; number < 9; number++)
+		open_at(number);
+	now += 30 * SECOND;
+	close_at(8);
+	now += SECOND;
+	open_at(8);
+	assert_int_equal(triggers_told[1], 1);
+	close_at(8);
+	now += 11 * SECOND;
+	open_at(8);
+	assert_int_equal(triggers_told[1], 2);
+}
+
 /* What another process's exit or /proc brought is seen when it is looked at. */
 static void test_open_found(void **state)
 {
@@ -310,6 +326,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_enfile, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_emfile_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_open, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_open_unlooked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_open_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_growth, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_growth_at_start, setup, teardown),

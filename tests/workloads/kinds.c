@@ -192,7 +192,9 @@ static void connections(void)
 	     "\"remote\":\"127.0.0.1:%u\",\"receive_bytes\":[5,6]},\"cost\":\"memory\"",
 	     port_of(ends[0]), port_of(listener));
 	tell("tcp", ends[1], "tcp",
-	     "\"socket\":{\"state\":\"ESTABLISHED\",\"receive_bytes\":5,\"send_bytes\":0}");
+	     "\"socket\":{\"state\":\"ESTABLISHED\",\"receive_bytes\":5,\"send_bytes\":0},"
+	     "\"peers_total\":1,\"peers\":[{\"pid\":%d,\"handle\":%d}]",
+	     getpid(), accepted);
 	tell("unbound tcp", open_socket(AF_INET6, SOCK_STREAM, 0), "tcp", "\"unconnected\":true");
 }
 
