@@ -65,20 +65,24 @@ OPENER static int task(void)
 	return opened(&task_place, KEEP(eventfd(0, EFD_CLOEXEC)));
 }
 
-/* Workers that run to the end; each forgets one in all its life. */
+/* Workers that run to the end; each forgets one in all its life, spread over the time. */
 static void each_worker_one(void)
 {
 	for (int i = 0; i < WORKERS_OF_ONE; i++) {
 		if (!is_child())
 			continue;
-		for (int done = 0; now_s() < length_s() - 0.3; done++) {
+		bool has_forgotten = false;
+
+		while (now_s() < length_s() - 0.3) {
 			int number = task();
 
 			pause_about_s(0.05);
-			if (done == 40 + 30 * i)
+			if (!has_forgotten && now_s() > part((i + 1.0) / (WORKERS_OF_ONE + 1))) {
+				has_forgotten = true;
 				forgotten(&task_place);
-			else
+			} else {
 				close(number);
+			}
 		}
 		places_print();
 		_exit(0);
