@@ -49,7 +49,7 @@ static void name_place(void *context, struct errand_result *result)
 static bool begin_naming(struct catching *catching)
 {
 	if (!catching->now.stack_id ||
-	    !errands_begin(&catching->errands, ++catching->naming, name_place, catching))
+	    errands_begin(&catching->errands, ++catching->naming, name_place, catching) < 0)
 		return false;
 	catching->until_ns = clock_now_ns() + NAMING_NS_MAX;
 	return true;

@@ -142,7 +142,6 @@ static int write_report(const struct work *work, FILE *file)
 	session_report(work->notices->session, &since_tracing, &report, ignore_progress, NULL);
 	report_keep(&report, work->process->pid);
 	report.occasion = occasion;
-	report_filter(&report, options->filter);
 	output_choose(options, &report);
 	report_name(&report);
 	result = options->format->write(&report, &plain, file);

@@ -12,7 +12,7 @@
 
 enum {
 	EXHAUSTED_PLACES_MAX = 64,
-	EXHAUSTED_HOLDERS_MAX = 8,
+	EXHAUSTED_HOLDERS_MAX = 16,
 };
 
 /* Failures of one call with one error at one stack. */

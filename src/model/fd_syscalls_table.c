@@ -41,6 +41,7 @@ enum {
 #define INOTIFIES      .emfile = "fs.inotify.max_user_instances"
 #define FANOTIFIES     .emfile = "fs.fanotify.max_user_groups"
 #define PIPE_PAGES     .enfile = "fs.pipe-user-pages-hard"
+#define LOWEST         .emfile = "the lowest number that F_DUPFD was asked for"
 #define PATH(arg)      .data = PLAN_DATA_PATH, .data_arg = arg
 #define OUT(kind, arg) .out = PLAN_OUT_##kind, .out_arg = arg
 #define ONLY(kind, arg, value)                                                                     \
@@ -123,7 +124,7 @@ const struct fd_syscall fd_syscalls_table[] = {
     CALL(3, "close", FD_CLOSE, NULL, 0, NEVER),
     CALL(436, "close_range", FD_CLOSE_RANGE, NULL, NO, NEVER),
     CALL(272, "unshare", FD_UNSHARE, NULL, NO, NEVER, ONLY(MASK, 0, CLONE_FILES_BIT)),
-    CALL(72, "fcntl", FD_FCNTL, NULL, 0, ONLY(SET, 1, 0)),
+    CALL(72, "fcntl", FD_FCNTL, NULL, 0, LOWEST, ONLY(SET, 1, 0)),
     CALL(16, "ioctl", FD_IOCTL, NULL, 0, OUT(INT_PAIR, 2), .out_offset = 4, ONLY(SET, 1, 0)),
 
     /* Calls that wait for many descriptors: the ones that are not open are in memory. */

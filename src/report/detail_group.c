@@ -61,13 +61,11 @@ static void count_socket(struct counting *counting, const struct socket_info *so
 	if (state)
 		count(counting, &out->states, state);
 	socket_info_remote(socket, end);
-	if (*end) {
+	if (*end)
 		count(counting, &out->remotes, end);
-	} else {
-		socket_info_local(socket, end);
-		if (*end)
-			count(counting, &out->locals, end);
-	}
+	socket_info_local(socket, end);
+	if (*end)
+		count(counting, &out->locals, end);
 	out->receive_bytes += socket->receive_bytes;
 	if (socket->table != SOCKET_UNIX) /* there it is memory, not what was written */
 		out->send_bytes += socket->send_bytes;

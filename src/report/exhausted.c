@@ -14,7 +14,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { HOLDINGS_SHOWN = 6 };
+
+static bool strings_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
 
 static const char *name_of_error(int32_t error)
 {
@@ -67,38 +75,72 @@ static void add_place(struct words *line, const struct report *report, uint32_t 
 		words_add(line, "a place that is not known");
 }
 
-static void add_holder(struct words *line, const struct report *report,
-		       const struct exhausted_holder *holder)
+/* Ways to one place are one holder: it is the place that a person looks for. */
+struct holding {
+	const struct exhausted_holder *first;
+	const struct symbol *place; /* NULL: of what was not seen being opened */
+	uint64_t open;
+};
+
+static bool has_place(const struct exhausted_holder *holder)
 {
-	words_add_count(line, holder->open);
+	return holder->origin == ORIGIN_OPENED || holder->origin == ORIGIN_RECEIVED;
+}
+
+static void add_holding(struct words *line, const struct holding *holding)
+{
+	static const char *const origins[] = {
+	    [ORIGIN_OPENED] = " in ",
+	    [ORIGIN_BEFORE_TRACING] = " from before tracing",
+	    [ORIGIN_INHERITED] = " inherited",
+	    [ORIGIN_RECEIVED] = " received in ",
+	    [ORIGIN_UNKNOWN] = " opened unseen",
+	};
+	const struct exhausted_holder *holder = holding->first;
+
+	words_add_count(line, holding->open);
 	words_add(line, " ");
 	words_add_target(line, holder->type ? holder->type : "of unknown type");
-	switch (holder->origin) {
-	case ORIGIN_BEFORE_TRACING:
-		words_add(line, " from before tracing");
-		break;
-	case ORIGIN_INHERITED:
-		words_add(line, " inherited");
-		break;
-	case ORIGIN_UNKNOWN:
-		words_add(line, " opened unseen");
-		break;
-	case ORIGIN_RECEIVED:
-		words_add(line, " received in ");
-		add_place(line, report, holder->stack_id);
-		break;
-	default:
-		words_add(line, " in ");
-		add_place(line, report, holder->stack_id);
-	}
+	words_add(line, origins[holder->origin]);
+	if (holding->place)
+		opener_add(line, holding->place);
+	else if (has_place(holder))
+		words_add(line, "a place that is not known");
+}
+
+static int compare_holdings(const void *left, const void *right)
+{
+	const struct holding *a = left, *b = right;
+
+	if (a->open != b->open)
+		return a->open > b->open ? -1 : 1;
+	return a->first < b->first ? -1 : 1; /* the model's order */
 }
 
 static void add_holders(struct words *line, const struct report *report,
 			const struct exhaustion *exhausted)
 {
+	struct holding all[EXHAUSTED_HOLDERS_MAX];
+	size_t n = 0;
+
 	for (uint32_t i = 0; i < exhausted->holders_n; i++) {
+		const struct exhausted_holder *holder = &exhausted->holders[i];
+		const struct symbol *place =
+		    has_place(holder) ? opener_find(report, holder->stack_id) : NULL;
+		size_t at = 0;
+
+		while (at < n &&
+		       (all[at].place != place || all[at].first->origin != holder->origin ||
+			!strings_equal(all[at].first->type, holder->type)))
+			at++;
+		if (at == n)
+			all[n++] = (struct holding){.first = holder, .place = place};
+		all[at].open += holder->open;
+	}
+	qsort(all, n, sizeof(*all), compare_holdings);
+	for (size_t i = 0; i < n && i < HOLDINGS_SHOWN; i++) {
 		words_add(line, i ? ", " : "; most by: ");
-		add_holder(line, report, &exhausted->holders[i]);
+		add_holding(line, &all[i]);
 	}
 }
 

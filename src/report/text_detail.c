@@ -58,7 +58,8 @@ void text_detail_row(const struct page *page, const struct detail *detail)
 		detail_add_holders(&line, &holders);
 	}
 	if (*words_text(&line))
-		page_paragraph(page, ROW_INDENT, ROW_INDENT + 2, PAGE_BAD,
+		page_paragraph(page, ROW_INDENT, ROW_INDENT + 2,
+			       is_forsaken(detail) ? PAGE_BAD : PAGE_PLAIN,
 			       is_forsaken(detail) ? "the other end has closed it:" : "",
 			       words_text(&line) + !is_forsaken(detail));
 }
@@ -156,6 +157,22 @@ static void add_bytes(struct words *line, uint64_t bytes, const char *what)
 	words_add(line, what);
 }
 
+/* The end that most have in common: of a server's connections its own, of a client's the other. */
+static void add_ends(struct words *line, const struct group_detail *detail)
+{
+	size_t remotes = detail->remotes.items.count, locals = detail->locals.items.count;
+
+	if (!remotes) {
+		add_tallies(line, &detail->locals, "", " bound to ", " to other ends");
+	} else if (locals && locals < remotes) {
+		add_tallies(line, &detail->locals, "", " of ", " of other ends");
+		words_add(line, " with ");
+		words_add_counted(line, remotes, "other end", "other ends");
+	} else {
+		add_tallies(line, &detail->remotes, "", " to ", " to other ends");
+	}
+}
+
 static bool tells_forsaken(const struct tallies *states)
 {
 	array_each (tally, &states->items)
@@ -180,9 +197,9 @@ void text_detail_group(const struct page *page, const struct report_process *pro
 		add_tallies(&line, &detail.types, "", " ", " of other types");
 	add_tallies(&line, &detail.states, "", " ", " in other states");
 	if (forsaken)
-		words_add(&line, " (CLOSE_WAIT: the other end has closed it)");
-	add_tallies(&line, &detail.remotes, "", " to ", " to other ends");
-	add_tallies(&line, &detail.locals, "", " bound to ", " to other ends");
+		words_addf(&line, " (%sthe other end has closed it)",
+			   detail.states.items.count > 1 ? "CLOSE_WAIT: " : "");
+	add_ends(&line, &detail);
 	add_tallies(&line, &detail.peers, "other ends: ", " in ", " in other processes");
 	add_count(&line, detail.without_peer, " with nobody to be seen at the other end");
 	add_count(&line, detail.deleted, " deleted");

@@ -103,12 +103,28 @@ static void names_count(struct names *names, const struct group *group)
 	}
 }
 
+/* "socket:[41]": a number that says nothing to a reader. */
+static bool is_number(const char *name)
+{
+	return !strncmp(name, "socket:[", 8) || !strncmp(name, "pipe:[", 6);
+}
+
+static bool are_numbers(const struct names *names)
+{
+	for (uint32_t i = 0; i < names->shown_n; i++)
+		if (!is_number(names->shown[i]))
+			return false;
+	return names->shown_n > 1;
+}
+
 static void write_names(const struct page *page, const struct group *group)
 {
 	_cleanup_(words_fini) struct words line = {0};
 	struct names names = {0};
 
 	names_count(&names, group);
+	if (are_numbers(&names))
+		names.shown_n = 0;
 	for (uint32_t i = 0; i < names.shown_n; i++) {
 		uint64_t count = *map_get(&names.counts, name_key(names.shown[i]));
 
@@ -119,7 +135,7 @@ static void write_names(const struct page *page, const struct group *group)
 			words_add_counted(&line, count, "time)", "times)");
 		}
 	}
-	if (names.counts.count > names.shown_n) {
+	if (names.shown_n && names.counts.count > names.shown_n) {
 		words_add(&line, " and ");
 		words_add_count(&line, names.counts.count - names.shown_n);
 		words_add(&line, " more");

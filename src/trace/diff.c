@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "model/handle_type.h"
+#include "trace/facts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,12 +115,6 @@ static void add_handle(void *context, const struct handle *known)
 		group->newest_ns = opened_ns;
 }
 
-static bool place_matches(const struct place *place, const struct handle *handle)
-{
-	return place->stack_id == handle->opened.stack_id && place->origin == handle->origin &&
-	       types_equal(place->type, handle_class(handle));
-}
-
 /*
  * The place that counts `handle`; NULL: none does. Its index is that of the process that counts it,
  * which is another one where two share a table.
@@ -129,10 +124,10 @@ static const struct place *place_of(const struct process *process, const struct 
 	if (!process)
 		return NULL;
 	if (handle->place < process->places.count &&
-	    place_matches(&process->places.data[handle->place], handle))
+	    facts_counts(&process->places.data[handle->place], handle))
 		return &process->places.data[handle->place];
 	array_each (place, &process->places)
-		if (place_matches(place, handle))
+		if (facts_counts(place, handle))
 			return place;
 	return NULL;
 }
@@ -142,74 +137,20 @@ static uint64_t length_ns(uint64_t from_ns, uint64_t to_ns)
 	return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-static int compare_times(const void *left, const void *right)
+static void group_judge(struct group *group, const struct diff *diff, const struct model *model,
+			const struct place *place)
 {
-	const uint64_t *a = left, *b = right;
+	struct leak_facts facts;
 
-	return (*a > *b) - (*a < *b);
-}
-
-/* The kept ones (leak.h) of a group; `first_ns` and `last_ns` are the place's openings. */
-static void count_kept(const struct group *group, uint64_t first_ns, uint64_t last_ns,
-		       uint64_t end_ns, struct leak_facts *facts)
-{
-	uint64_t limit_ns = leak_age_limit(facts);
-	uint64_t until_ns = end_ns > limit_ns ? end_ns - limit_ns : 0;
-	struct kept *kept = &facts->kept;
-	ARRAY(uint64_t) times = {0};
-
-	*kept = (struct kept){.closed = group->ends ? lived_longer(group->ends, limit_ns) : 0};
-	array_each (handle, &group->handles)
-		if (handle->opened.time_ns && handle->opened.time_ns <= until_ns)
-			array_push(&times, handle->opened.time_ns);
-	kept->count = times.count;
-	if (!times.count)
-		return;
-	qsort(times.data, times.count, sizeof(*times.data), compare_times);
-	for (size_t i = 1; i < times.count; i++)
-		if (times.data[i] - times.data[i - 1] > kept->gap_ns)
-			kept->gap_ns = times.data[i] - times.data[i - 1];
-	kept->span_ns = times.data[times.count - 1] - times.data[0];
-	kept->quiet_ns = length_ns(times.data[times.count - 1],
-				   group->closed && last_ns < until_ns ? last_ns : until_ns);
-	kept->since_ns = length_ns(first_ns, times.data[times.count - 1]);
-	array_fini(&times);
-}
-
-static void group_judge(struct group *group, const struct diff *diff, const struct place *place)
-{
-	struct leak_facts facts = {
-	    .opened = group->opened,
-	    .closed = group->closed,
-	    .open = group->open,
-	    .open_most = group->open,
-	    .oldest_open_ns = length_ns(group->oldest_ns, diff->end_ns),
-	    .watched_ns = length_ns(diff->process->start_ns, diff->end_ns),
-	    .process_ended = diff->process->exited,
-	    .opening_unseen = group->origin == ORIGIN_UNKNOWN,
-	};
-
-	if (group->ends) {
-		facts.lived_known = group->ends->known;
-		facts.lived_ns = lived_quantile(group->ends, 1);
-		facts.lived_half_ns = lived_quantile(group->ends, 500);
-	}
+	facts_make(&facts, diff->process, place, group->handles.data, group->handles.count,
+		   diff->end_ns);
+	facts.opening_unseen = group->origin == ORIGIN_UNKNOWN;
 	if (place) {
-		facts.open_most = place->open_most;
-		facts.one_call = place->first_ns == place->last_ns;
-		facts.burst_ns = length_ns(place->first_ns, place->last_ns);
-		facts.quiet_ns = length_ns(place->last_ns, diff->end_ns);
 		facts.after_snapshot =
 		    length_ns(diff->process->start_ns, diff->snapshot_ns) >= FIRST_SNAPSHOT_NS &&
 		    place->first_ns >= diff->snapshot_ns;
-		facts.levels_known =
-		    group->growth && level_read(diff->process->growth_times, group->growth,
-						place->first_ns, diff->end_ns, facts.levels);
-		count_kept(group, place->first_ns, place->last_ns, diff->end_ns, &facts);
-		if (group->ends && leak_lives_long(&facts)) {
-			facts.lived_ns = group->ends->longest_ns;
-			count_kept(group, place->first_ns, place->last_ns, diff->end_ns, &facts);
-		}
+		if (facts.kept.count == 1 && facts.closed)
+			facts_find_kin(&facts.kin, model, diff->process, place, diff->now_ns);
 	}
 	group->verdict = leak_judge(&facts, group->reason, sizeof(group->reason));
 }
@@ -248,7 +189,7 @@ static void group_finish(struct group *group, const struct diff *diff, const str
 	group->ends = place ? place->ends : NULL;
 	group->growth =
 	    place && place->growth && diff->process->growth_times ? place->growth : NULL;
-	group_judge(group, diff, place);
+	group_judge(group, diff, model, place);
 	sort_handles(group->handles.data, group->handles.count);
 }
 
@@ -276,6 +217,7 @@ void diff_make(struct diff *out, const struct model *model, const struct process
 	*out = (struct diff){
 	    .process = process,
 	    .snapshot_ns = snapshot->time_ns,
+	    .now_ns = now_ns,
 	    .end_ns = process->exited && process->exit_ns ? process->exit_ns : now_ns,
 	};
 	model_open_handles(model, process, add_handle, &builder);

@@ -33,6 +33,7 @@ struct diff {
 	uint64_t after_snapshots; /* of these, opened after the second of two snapshots */
 	uint64_t hidden; /* of these, taken out by a filter: in no list, and not counted above */
 	uint64_t snapshot_ns; /* the snapshot's time */
+	uint64_t now_ns;      /* the report's time */
 	uint64_t end_ns;      /* ages are counted up to here: the report, or the exit before it */
 	ARRAY(struct group) groups;
 	ARRAY(struct handle) others; /* copies of those in no group, ascending by number */

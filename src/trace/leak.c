@@ -53,46 +53,8 @@ static const uint64_t AT_ONCE_NS = 100 * UINT64_C(1000000);
 /* Few of many that are younger than this are handles in use. */
 static const uint64_t TRANSIENT_AGE_NS = 10 * UINT64_C(1000000000);
 
-/* Closed ones that it takes to say how long a handle of a place lives; what is so many times older
- * than all but a thousandth of them, and not young, is kept. Where many are known and all lived
- * alike, less is enough. */
-enum { LIVED_KNOWN_MIN = 5, OUTLIVES_TIMES = 8 };
-enum { LIVED_MANY = 100, OUTLIVES_MANY_TIMES = 4 };
-enum { LIVED_SOME = 20, LIVED_ALIKE = 5, OUTLIVES_ALIKE_TIMES = 2 };
-static const uint64_t KEPT_AGE_NS = 500 * UINT64_C(1000000);
-
-/* For so many kept ones at most one may have lived as long and been closed: else long lives are
- * usual here, only rarer than short ones. */
-enum { CLOSED_TOO_SHARE = 8 };
-
-/* So long nearly no closed one lived; UINT64_MAX: too few are known. */
-static uint64_t outlived_ns(const struct leak_facts *facts)
-{
-	uint64_t times = OUTLIVES_TIMES;
-
-	if (facts->lived_known < LIVED_KNOWN_MIN)
-		return UINT64_MAX;
-	if (facts->lived_known >= LIVED_MANY)
-		times = OUTLIVES_MANY_TIMES;
-	if (facts->lived_known >= LIVED_SOME &&
-	    facts->lived_ns / LIVED_ALIKE <= facts->lived_half_ns)
-		times = OUTLIVES_ALIKE_TIMES;
-	return facts->lived_ns > UINT64_MAX / times ? UINT64_MAX : facts->lived_ns * times;
-}
-
-uint64_t leak_age_limit(const struct leak_facts *facts)
-{
-	uint64_t outlived = outlived_ns(facts);
-
-	if (!facts->closed)
-		return 0;
-	return outlived > KEPT_AGE_NS ? outlived : KEPT_AGE_NS;
-}
-
-bool leak_lives_long(const struct leak_facts *facts)
-{
-	return facts->kept.closed > facts->kept.count / CLOSED_TOO_SHARE;
-}
+/* One that is kept, in each of that many other processes of the same parent. */
+enum { KIN_MIN = 2 };
 
 struct judgement {
 	const struct leak_facts *facts;
@@ -205,7 +167,8 @@ static bool is_flat(const struct level *level)
 /* A cache at its capacity: an entry is closed when one is opened. */
 static bool is_full(const struct leak_facts *facts)
 {
-	return facts->levels_known && outlived_ns(facts) > facts->watched_ns / LIVED_SHORT_SHARE &&
+	return facts->levels_known &&
+	       leak_outlived(facts) > facts->watched_ns / LIVED_SHORT_SHARE &&
 	       facts->levels[3].fewest <= facts->levels[2].fewest && is_flat(&facts->levels[2]) &&
 	       is_flat(&facts->levels[3]);
 }
@@ -227,6 +190,25 @@ static bool rule_kept(const struct judgement *judgement)
 		 " of the open ones are much older, up to %s",
 		 facts->opened, facts->closed, duration_write(facts->lived_ns, lived),
 		 facts->kept.count, duration_write(facts->oldest_open_ns, oldest));
+	return true;
+}
+
+/* One is no more than one; in many processes that do the same it is no chance. What each of them
+ * keeps from its beginning on is its own. */
+static bool rule_kept_by_kin(const struct judgement *judgement)
+{
+	const struct leak_facts *facts = judgement->facts;
+	const struct kin *kin = &facts->kin;
+	char lived[DURATION_BYTES], oldest[DURATION_BYTES];
+
+	if (!facts->closed || facts->kept.count != 1 || kin->keeping < KIN_MIN ||
+	    2 * (kin->late + leak_kept_late(facts)) < kin->keeping + 1)
+		return false;
+	snprintf(judgement->reason, judgement->reason_bytes,
+		 "%" PRIu64 " opened here, %" PRIu64 " closed, nearly all within %s; one is much "
+		 "older, %s, and so in %u other processes of the same parent",
+		 facts->opened, facts->closed, duration_write(facts->lived_ns, lived),
+		 duration_write(facts->oldest_open_ns, oldest), kin->keeping);
 	return true;
 }
 
@@ -331,17 +313,12 @@ static const struct rule {
 	bool (*applies)(const struct judgement *judgement);
 	enum verdict verdict;
 } rules[] = {
-    {rule_unseen, VERDICT_UNKNOWN},
-    {rule_single, VERDICT_UNKNOWN},
-    {rule_one_call, VERDICT_UNKNOWN},
-    {rule_filled, VERDICT_STEADY},
-    {rule_kept, VERDICT_LEAK},
-    {rule_few_at_once, VERDICT_UNKNOWN},
-    {rule_none_closed, VERDICT_LEAK},
-    {rule_rising, VERDICT_GROWING},
-    {rule_at_its_most, VERDICT_GROWING},
-    {rule_in_use, VERDICT_TRANSIENT},
-    {rule_below_its_most, VERDICT_STEADY},
+    {rule_unseen, VERDICT_UNKNOWN},      {rule_single, VERDICT_UNKNOWN},
+    {rule_one_call, VERDICT_UNKNOWN},    {rule_filled, VERDICT_STEADY},
+    {rule_kept, VERDICT_LEAK},           {rule_kept_by_kin, VERDICT_LEAK},
+    {rule_few_at_once, VERDICT_UNKNOWN}, {rule_none_closed, VERDICT_LEAK},
+    {rule_rising, VERDICT_GROWING},      {rule_at_its_most, VERDICT_GROWING},
+    {rule_in_use, VERDICT_TRANSIENT},    {rule_below_its_most, VERDICT_STEADY},
     {rule_too_few, VERDICT_UNKNOWN},
 };
 

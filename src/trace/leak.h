@@ -30,6 +30,12 @@ struct kept {
 	uint64_t closed;   /* that lived as long as the kept ones, and were closed after all */
 };
 
+/* The same place in other processes of the same parent. */
+struct kin {
+	uint32_t keeping; /* processes where it has kept ones */
+	uint32_t late;    /* of them, processes where leak_kept_late() */
+};
+
 /* What a verdict is made of. Times are lengths, up to the report or the process's end. */
 struct leak_facts {
 	uint64_t opened, closed; /* by this place since tracing began */
@@ -43,6 +49,7 @@ struct leak_facts {
 	 * one that half of them did. */
 	uint64_t lived_known, lived_ns, lived_half_ns;
 	struct kept kept;
+	struct kin kin; /* only looked for where one is kept */
 	bool levels_known;
 	struct level levels[LEVEL_QUARTERS]; /* since the place's first opening */
 	bool after_snapshot; /* the place opened nothing before the snapshot that the report is
@@ -57,6 +64,12 @@ enum { LEAK_REASON_BYTES = 256 };
 /* The age from which on an open handle is kept; UINT64_MAX: too few were closed to tell. Reads
  * closed and lived_*. */
 uint64_t leak_age_limit(const struct leak_facts *facts);
+
+/* Nearly no closed one lived so long; UINT64_MAX as above. */
+uint64_t leak_outlived(const struct leak_facts *facts);
+
+/* The last kept one was opened after a third of the time watched. */
+bool leak_kept_late(const struct leak_facts *facts);
 
 /* So many lived as long as the kept ones and were closed that a leak is not what keeps them: then
  * all closed ones count for lived_ns, not all but a thousandth. */

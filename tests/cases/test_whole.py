@@ -129,8 +129,8 @@ def wrong_openers(report, pid):
         if not names & {"live", "main", "__libc_start_main"}:
             continue  # opened by the dynamic linker, which has a _start too, before main()
         seen += 1
-        if not names & FUNCTIONS.get(group["type"], set()):
-            found.append(f"pid {pid}: handle {number}, a {group['type']}, opened by\n"
+        if not names & FUNCTIONS.get(handle["type"], set()):
+            found.append(f"pid {pid}: handle {number}, a {handle['type']}, opened by\n"
                          + harness.show_stack(group["stack"]))
     return found, seen
 

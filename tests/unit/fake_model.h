@@ -128,6 +128,16 @@ const struct forgotten *model_forgotten_totals(const struct model *model)
 	return &model->forgotten;
 }
 
+size_t model_processes(const struct model *model)
+{
+	return model->processes_n;
+}
+
+const struct process *model_process_at(const struct model *model, size_t index)
+{
+	return &model->processes[index].process;
+}
+
 const struct process *model_process(const struct model *model, int32_t pid)
 {
 	for (size_t i = 0; i < model->processes_n; i++)

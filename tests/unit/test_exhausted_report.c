@@ -24,11 +24,12 @@ static struct fake_process *lay_down(struct fixture *fixture, int32_t error)
 	    .began_ns = 4 * S,
 	    .open = 64,
 	    .limits = {.process = 64},
-	    .holders_n = 4,
+	    .holders_n = 5,
 	    .holders = {{"socket", fixture->leak_stack, ORIGIN_OPENED, 55},
 			{"file", 0, ORIGIN_BEFORE_TRACING, 6},
 			{NULL, 0, ORIGIN_UNKNOWN, 2},
-			{"pipe", fixture->foo_stack, ORIGIN_INHERITED, 1}},
+			{"pipe", fixture->foo_stack, ORIGIN_INHERITED, 1},
+			{"socket", fixture->close_stack, ORIGIN_OPENED, 1}},
 	};
 	array_push(&exhausted.places,
 		   (struct exhausted_place){288, error, fixture->leak_stack, 212, 4 * S, 5 * S});
@@ -65,7 +66,7 @@ static void test_text(void **state)
 	assert_memory_equal(text, "Written by a test.\n\n== /opt/leaky", 32);
 	contains(text,
 		 "   OUT OF HANDLES: syscall_288 and other calls failed with EMFILE 213 times, "
-		 "first 3.0 s ago, last 2.0 s ago, with 64 of 64 open; most by: 55 socket in fun4 "
+		 "first 3.0 s ago, last 2.0 s ago, with 64 of 64 open; most by: 56 socket in fun4 "
 		 "leakyhandles.c:41, 6 file from before tracing, 2 of unknown type opened unseen, "
 		 "1 pipe inherited\n");
 	contains(text, "    failed    syscall_288 (EMFILE) 212 times in fun4 leakyhandles.c:41\n"
@@ -108,7 +109,7 @@ static void test_now(void **state)
 	text = print_now(&fixture);
 	contains(text,
 		 "htrace: OUT OF HANDLES: /opt/\\x1bleaky (pid 4242): syscall_288 failed with "
-		 "ENFILE, with 64 of 64 open; on the machine 1,000 of 1,000 files; most by: 55 "
+		 "ENFILE, with 64 of 64 open; on the machine 1,000 of 1,000 files; most by: 56 "
 		 "socket in fun4 leakyhandles.c:41, ");
 	contains(text, "; it failed in fun4 leakyhandles.c:41\n");
 	free(text);
@@ -161,7 +162,7 @@ static void test_json(void **state)
 	is_integer(told, "system_open", 999);
 	is_integer(told, "system_limit", 1000);
 	is_null(told, "other_limit");
-	is_count(told, "held_by", 4);
+	is_count(told, "held_by", 5);
 	is_integer(told, "held_by/0/open", 55);
 	is_string(told, "held_by/0/type", "socket");
 	is_string(told, "held_by/0/stack/1/function", "fun4");

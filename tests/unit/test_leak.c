@@ -28,6 +28,17 @@ struct example {
 		}                                                                                  \
 	}
 
+#define KEPT_ONE(since, ...)                                                                       \
+	{                                                                                          \
+		.opened = 12340, .closed = 12339, .open = 1, .open_most = 30,                      \
+		.oldest_open_ns = 62 * S, .watched_ns = 70 * S, .burst_ns = 70 * S,                \
+		.lived_known = 12339, .lived_ns = 12 * MS,                                         \
+		.kept = {.count = 1, .since_ns = since},                                           \
+		.kin = { __VA_ARGS__ }                                                             \
+	}
+#define ONE_STEADY                                                                                 \
+	"12340 opened here, 12339 closed; 1 open, at most 30 at once; the oldest open is 62 s old"
+
 /* They are closed after five seconds, and half of the open ones is much older. */
 #define CACHE(...)                                                                                 \
 	{                                                                                          \
@@ -104,6 +115,16 @@ static const struct example examples[] = {
     /* One that is kept. */
     {KEPT(.count = 1), VERDICT_STEADY,
      "12340 opened here, 12326 closed; 14 open, at most 30 at once; the oldest open is 62 s old"},
+    /* One that is kept, in three processes: late in two, late elsewhere only; late in one; in two.
+     */
+    {KEPT_ONE(24 * S, .keeping = 2, .late = 1), VERDICT_LEAK,
+     "12340 opened here, 12339 closed, nearly all within 12 ms; one is much older, 62 s, and so in "
+     "2 other processes of the same parent"},
+    {KEPT_ONE(23 * S, .keeping = 2, .late = 2), VERDICT_LEAK,
+     "12340 opened here, 12339 closed, nearly all within 12 ms; one is much older, 62 s, and so in "
+     "2 other processes of the same parent"},
+    {KEPT_ONE(23 * S, .keeping = 2, .late = 1), VERDICT_STEADY, ONE_STEADY},
+    {KEPT_ONE(24 * S, .keeping = 1, .late = 1), VERDICT_STEADY, ONE_STEADY},
     /* Kept while it warmed up, and none of those that came later; a bit longer is no warming up. */
     {KEPT(.count = 13, .span_ns = 22 * S, .gap_ns = 5 * S, .quiet_ns = 15 * S, .since_ns = 23 * S),
      VERDICT_STEADY,
@@ -310,12 +331,25 @@ static void test_lives_long(void **state)
 	assert_false(leak_lives_long(&(struct leak_facts){.kept = {.count = 2}}));
 }
 
+static void test_kept_late(void **state)
+{
+	const struct leak_facts late = {.watched_ns = 9, .kept = {.count = 1, .since_ns = 4}};
+	const struct leak_facts early = {.watched_ns = 9, .kept = {.count = 1, .since_ns = 3}};
+	const struct leak_facts none = {.watched_ns = 9, .kept = {.since_ns = 4}};
+
+	(void)state;
+	assert_true(leak_kept_late(&late));
+	assert_false(leak_kept_late(&early));
+	assert_false(leak_kept_late(&none));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_age_limit), cmocka_unit_test(test_lives_long),
-	    cmocka_unit_test(test_rules),     cmocka_unit_test(test_reason_size),
-	    cmocka_unit_test(test_ranks),     cmocka_unit_test(test_durations),
+	    cmocka_unit_test(test_age_limit),   cmocka_unit_test(test_lives_long),
+	    cmocka_unit_test(test_kept_late),   cmocka_unit_test(test_rules),
+	    cmocka_unit_test(test_reason_size), cmocka_unit_test(test_ranks),
+	    cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

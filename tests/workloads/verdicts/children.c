@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { WORKERS = 2, EACH_ONE = 4 };
+enum { WORKERS = 2, WORKERS_OF_ONE = 3 };
 
 /* A child that begins anew, and goes on until the end of all. */
 static bool is_child(void)
@@ -57,6 +57,37 @@ static void in_children_only(void)
 	}
 	do_jobs(0);
 	pause_s(length_s()); /* the children end with this thread */
+}
+
+PLACE(task);
+OPENER static int task(void)
+{
+	return opened(&task_place, KEEP(eventfd(0, EFD_CLOEXEC)));
+}
+
+/* Workers that run to the end; each forgets one in all its life, spread over the time. */
+static void each_worker_one(void)
+{
+	for (int i = 0; i < WORKERS_OF_ONE; i++) {
+		if (!is_child())
+			continue;
+		bool has_forgotten = false;
+
+		while (now_s() < length_s() - 0.3) {
+			int number = task();
+
+			pause_about_s(0.05);
+			if (!has_forgotten && now_s() > part((i + 1.0) / (WORKERS_OF_ONE + 1))) {
+				has_forgotten = true;
+				forgotten(&task_place);
+			} else {
+				close(number);
+			}
+		}
+		places_print();
+		_exit(0);
+	}
+	pause_s(length_s());
 }
 
 PLACE(own_log);
@@ -133,6 +164,7 @@ static void helpers(void)
 
 const struct scene child_scenes[] = {
     {"in children only", in_children_only},
+    {"each worker one", each_worker_one},
     {"an end for each child", end_for_each_child},
     {"helpers", helpers},
     {0},

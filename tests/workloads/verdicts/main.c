@@ -175,8 +175,8 @@ static void process_start(const struct scene *scenes)
 
 int main(int argc, char **argv)
 {
-	const struct scene *const groups[] = {pool_scenes, server_scenes, leak_scenes, path_scenes,
-					      child_scenes};
+	const struct scene *const groups[] = {pool_scenes, server_scenes, leak_scenes,
+					      path_scenes, object_scenes, child_scenes};
 	int status, wrong = 0;
 
 	if (argc > 1)

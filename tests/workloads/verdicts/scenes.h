@@ -51,7 +51,7 @@ struct scene {
 
 /* Each ends with a scene without a name. */
 extern const struct scene pool_scenes[], server_scenes[], leak_scenes[], path_scenes[],
-    child_scenes[];
+    object_scenes[], child_scenes[];
 
 void scene_start(const struct scene *scene);
 
