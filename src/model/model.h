@@ -190,9 +190,10 @@ struct actor {
 struct observed_handle {
 	int32_t number;
 	bool cloexec;
-	const char *type; /* static */
-	const char *name; /* copied */
-	bool known;       /* only the number was looked at: what it is was observed before */
+	const char *type;  /* static */
+	const char *name;  /* copied */
+	bool known;        /* only the number was looked at: what it is was observed before */
+	uint64_t since_ns; /* the look began; 0: with the comparison */
 };
 
 struct model;
@@ -260,10 +261,11 @@ void model_stack_ended(struct model *model, int32_t pid, int end);
 
 /*
  * Comparison with the truth. The caller reads /proc/PID/fd between begin_ns and end_ns, applies all
- * events up to end_ns, then calls this. Numbers that an event touched since begin_ns are left alone
- * (the next comparison decides). A number that the truth has and the table lacks (or the reverse)
- * is only changed when two comparisons in a row found the same. Names and types are filled in.
- * Returns how many numbers differ or were skipped: 0 means that the table is the truth.
+ * events up to end_ns, then calls this. Numbers that an event touched since begin_ns, or since they
+ * were looked at, are left alone (the next comparison decides). A number that the truth has and the
+ * table lacks (or the reverse) is only changed when two comparisons in a row found the same. Names
+ * and types are filled in. Returns how many numbers differ or were skipped: 0 means that the table
+ * is the truth.
  */
 uint32_t model_observe(struct model *model, int32_t pid, const struct observed_handle *handles,
 		       size_t handles_n, uint64_t begin_ns, uint64_t end_ns);

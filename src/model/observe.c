@@ -137,7 +137,7 @@ static void compare_observed(struct comparing *comparing, const struct observed_
 {
 	struct handle *handle = handle_table_get(comparing->table, truth->number);
 
-	if (handle && handle->touched_ns >= comparing->begin_ns) {
+	if (handle && handle->touched_ns >= (truth->since_ns ?: comparing->begin_ns)) {
 		comparing->differ++;
 		return;
 	}

@@ -34,6 +34,7 @@ void session_observation_fini(struct observation *seen)
  * at. */
 static int look_at(pid_t pid, int32_t number, struct observation *seen, struct observed_handle *out)
 {
+	uint64_t since_ns = clock_now_ns();
 	char link[PROCFS_LINK_MAX];
 	uint32_t flags = 0;
 
@@ -51,8 +52,19 @@ static int look_at(pid_t pid, int32_t number, struct observation *seen, struct o
 	    .cloexec = flags & O_CLOEXEC,
 	    .type = fd_type_look(pid, number, link),
 	    .name = seen->names.data[seen->names.count - 1],
+	    .since_ns = since_ns,
 	};
 	return 0;
+}
+
+/* What was seen of the number in an earlier look, as far as events tell until now. */
+static bool still_holds(const struct session *session, const struct process *process,
+			const struct observed_handle *seen)
+{
+	const struct handle *handle =
+	    process ? model_handle(session->model, process, seen->number) : NULL;
+
+	return !seen->known && !(handle && handle->touched_ns >= seen->since_ns);
 }
 
 int session_observe(const struct session *session, pid_t pid, struct observation *seen)
@@ -74,7 +86,7 @@ int session_observe(const struct session *session, pid_t pid, struct observation
 		if (process && model_was_observed(session->model, process, *number))
 			array_push(&seen->handles, handle);
 		else if (old < before.handles.count && before.handles.data[old].number == *number &&
-			 !before.handles.data[old].known)
+			 still_holds(session, process, &before.handles.data[old]))
 			array_push(&seen->handles, before.handles.data[old]);
 		else if ((result = look_at(pid, *number, seen, &handle)) == 0)
 			array_push(&seen->handles, handle);

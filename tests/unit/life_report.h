@@ -130,8 +130,8 @@ static inline void life_report(struct life *life)
 /* A sample: handles of before tracing, one number that was used badly and for three things. */
 static inline void life_lead(struct life *life)
 {
-	const struct observed_handle before[] = {{0, false, "file", "/dev/pts/0", false},
-						 {9, false, "pipe", "pipe:[77]", false}};
+	const struct observed_handle before[] = {{0, false, "file", "/dev/pts/0", false, 0},
+						 {9, false, "pipe", "pipe:[77]", false, 0}};
 
 	while (model_observe(life->model, PID, before, 2, 1 * S, 1 * S + 1))
 		;

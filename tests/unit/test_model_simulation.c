@@ -566,8 +566,9 @@ static void test_reconciliation(void **state)
 				for (int k = 0; k < SLOTS; k++)
 					if (threads[i].files->slots[k].stack)
 						observed[n++] = (struct observed_handle){
-						    k, threads[i].files->slots[k].cloexec, "file",
-						    "x", false};
+						    k,      threads[i].files->slots[k].cloexec,
+						    "file", "x",
+						    false,  0};
 				now += 2;
 				differ =
 				    model_observe(model, threads[i].pid, observed, n, now - 1, now);
