@@ -32,9 +32,9 @@ void session_observation_fini(struct observation *seen)
 
 /* A negative errno: closed since the folder was listed (an event tells), or it may not be looked
  * at. */
-static int look_at(pid_t pid, int32_t number, struct observation *seen, struct observed_handle *out)
+static int look_at(pid_t pid, int32_t number, uint64_t since_ns, struct observation *seen,
+		   struct observed_handle *out)
 {
-	uint64_t since_ns = clock_now_ns();
 	char link[PROCFS_LINK_MAX];
 	uint32_t flags = 0;
 
@@ -71,6 +71,7 @@ int session_observe(const struct session *session, pid_t pid, struct observation
 {
 	const struct process *process = session ? model_process(session->model, pid) : NULL;
 	struct observation before = *seen;
+	uint64_t since_ns = session ? clock_now_ns() : 0; /* what is ours stays as it is */
 	struct procfs_fds fds;
 	size_t old = 0;
 	int result = procfs_fds(pid, &fds, NULL);
@@ -88,7 +89,7 @@ int session_observe(const struct session *session, pid_t pid, struct observation
 		else if (old < before.handles.count && before.handles.data[old].number == *number &&
 			 still_holds(session, process, &before.handles.data[old]))
 			array_push(&seen->handles, before.handles.data[old]);
-		else if ((result = look_at(pid, *number, seen, &handle)) == 0)
+		else if ((result = look_at(pid, *number, since_ns, seen, &handle)) == 0)
 			array_push(&seen->handles, handle);
 		else if (result == -EACCES || result == -EPERM)
 			break;
