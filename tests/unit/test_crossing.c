@@ -147,14 +147,16 @@ static void test_first_exec(void **state)
 /* The kernel's table, not close-on-exec as we know it, says what was received. */
 static void test_bitmap(void **state)
 {
-	struct {
+	union {
 		struct event_data data;
-		uint64_t word;
-	} fds = {.data = {.kind = EVENT_DATA_FDS, .size = 8}, .word = 1 << 1 | 1 << 5 | 1 << 9};
+		uint64_t words[sizeof(struct event_data) / 8 + 1]; /* the bitmap is the last one */
+	} fds = {.words = {[sizeof(struct event_data) / 8] = 1 << 1 | 1 << 5 | 1 << 9}};
 	struct actor actor = actor_of(6000, 9 * S, 0);
 	struct life life;
 
 	(void)state;
+	fds.data.kind = EVENT_DATA_FDS;
+	fds.data.size = 8;
 	life_init(&life, 10);
 	life_open(&life, 2 * S, PID, 4, life.open_stack, "eventfd", NULL);
 	life_open(&life, 3 * S, PID, 5, life.foo_stack, "file", "/var/log/x"); /* close-on-exec */
