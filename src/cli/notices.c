@@ -269,7 +269,6 @@ static void exhausted(void *context, const struct process *process)
 
 	if (notices->speaks && !may_speak(notices))
 		return;
-
 	if (!notices->speaks) {
 		/* In the middle of an event nobody is talked to. */
 		if (notices->say && notices->unsaid.count < UNSAID_MAX)

@@ -21,7 +21,7 @@
 #define ARENA_AGENT_FILE "libhtrace-agent.so"
 
 enum {
-	ARENA_VERSION = 1,
+	ARENA_VERSION = 2,
 	ARENA_SLOTS_MAX = 4096,
 	ARENA_PATH_MAX = 1024,
 	ARENA_FILES_MAX = 16,       /* whose sites are known */

@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from harness import (Report, Skipped, bare, check, main, proc_children, project_frames, show_stack, wait_for)
+from servers import answers, free_port
 
 SEED = os.environ.get("HTRACE_VERDICTS_SEED", "1")
 SECONDS = os.environ.get("HTRACE_VERDICTS_SECONDS", "10")
@@ -111,20 +112,6 @@ def test_text_names_the_closer(lab):
 
 
 # --- programs that nobody here wrote ------------------------------------------------------------
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
-
 
 NGINX = """%sdaemon off; pid {0}/pid; error_log {0}/error.log; worker_processes 2; events {{ worker_connections 128; }}
 http {{ access_log {0}/access.log; keepalive_timeout 4; root {0}; open_file_cache max=8 inactive=2s;

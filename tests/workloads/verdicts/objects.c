@@ -2,6 +2,7 @@
  * Scenes of objects that have several handles, of streams, of threads and of what others send: some
  * of them are forgotten as a whole.
  */
+#include "../send_numbers.h"
 #include "scenes.h"
 
 #include <fcntl.h>
@@ -134,11 +135,6 @@ static void all_signals(void)
 	}
 }
 
-union control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 PLACE(both_ends_here);
 OPENER static void both_ends_here(int ends[2])
 {
@@ -149,18 +145,10 @@ OPENER static void both_ends_here(int ends[2])
 PLACE(received);
 OPENER static int received(int over)
 {
-	union control control;
-	char byte;
-	struct iovec piece = {&byte, 1};
-	struct msghdr message = {.msg_iov = &piece,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	int number;
+	int number = receive_number(over);
 
-	if (KEEP(recvmsg(over, &message, MSG_CMSG_CLOEXEC)) < 0)
+	if (number < 0)
 		exit(89);
-	memcpy(&number, CMSG_DATA(&control.header), sizeof(number));
 	return opened(&received_place, number);
 }
 
@@ -171,18 +159,9 @@ static void receives(void)
 
 	both_ends_here(ends);
 	for (int i = 0;; i++) {
-		union control control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
-						    .cmsg_level = SOL_SOCKET,
-						    .cmsg_type = SCM_RIGHTS}};
-		struct iovec piece = {"", 1};
-		struct msghdr message = {.msg_iov = &piece,
-					 .msg_iovlen = 1,
-					 .msg_control = &control,
-					 .msg_controllen = sizeof(control)};
 		int number;
 
-		memcpy(CMSG_DATA(&control.header), &one, sizeof(one));
-		if (sendmsg(ends[0], &message, 0) < 0)
+		if (send_numbers(ends[0], &one, 1) < 0)
 			exit(90);
 		number = received(ends[1]);
 		pause_about_s(0.08);

@@ -1,4 +1,5 @@
 /* Scenes of servers and their clients that leak nothing, over the loopback and in threads. */
+#include "../send_numbers.h"
 #include "scenes.h"
 
 #include <fcntl.h>
@@ -243,43 +244,19 @@ OPENER static int sent_away(void)
 	return opened(&sent_away_place, KEEP(memfd_create("sent", MFD_CLOEXEC)));
 }
 
-union control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 static void give(int over, int number)
 {
-	union control control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
-					    .cmsg_level = SOL_SOCKET,
-					    .cmsg_type = SCM_RIGHTS}};
-	char byte = 0;
-	struct iovec piece = {&byte, 1};
-	struct msghdr message = {.msg_iov = &piece,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-
-	memcpy(CMSG_DATA(&control.header), &number, sizeof(number));
-	if (sendmsg(over, &message, 0) < 0)
+	if (send_numbers(over, &number, 1) < 0)
 		exit(90);
 }
 
 PLACE(taken);
 OPENER static int taken(int over)
 {
-	union control control;
-	char byte;
-	struct iovec piece = {&byte, 1};
-	struct msghdr message = {.msg_iov = &piece,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	int number;
+	int number = receive_number(over);
 
-	if (KEEP(recvmsg(over, &message, MSG_CMSG_CLOEXEC)) < 0)
+	if (number < 0)
 		exit(89);
-	memcpy(&number, CMSG_DATA(&control.header), sizeof(number));
 	return opened(&taken_place, number);
 }
 
