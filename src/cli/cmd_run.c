@@ -25,9 +25,10 @@ enum {
 	LET_GO_STEP_NS = 20 * 1000 * 1000,
 };
 
-/* The program's last stop by job control: when it was seen, when it was over for us. 0: none. */
+/* The program's last stop by job control: when it was seen, from when until when we stood still
+ * with it. 0: none. */
 struct stop {
-	uint64_t seen_ns, continued_ns;
+	uint64_t seen_ns, begun_ns, continued_ns;
 };
 
 /* The file that execvp would take, owned by the caller; NULL with *code set. */
@@ -154,8 +155,9 @@ static void follow_stop(const struct session *session, const struct catching *ca
 {
 	bool all = false, stopped = false;
 
-	/* It went on, and was stopped again by a bad reference: to stay so. */
-	if (catching->latest_ns > stop->continued_ns)
+	/* It went on, perhaps before we did, and was stopped again by a bad reference: to stay so.
+	 */
+	if (catching->latest_ns > stop->begun_ns)
 		stop->continued_ns = 0;
 	if (!signals_stop_asked() && !stop->continued_ns)
 		return;
@@ -173,8 +175,9 @@ static void follow_stop(const struct session *session, const struct catching *ca
 			stop->seen_ns = clock_now_ns();
 		if (!all && clock_now_ns() - stop->seen_ns < STOP_WAIT_NS)
 			return;
+		*stop = (struct stop){.begun_ns = clock_now_ns()};
 		signals_stop();
-		*stop = (struct stop){.continued_ns = clock_now_ns()};
+		stop->continued_ns = clock_now_ns();
 	}
 }
 
