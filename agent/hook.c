@@ -60,7 +60,9 @@ struct raise *agent_after(struct call_frame *frame, uint32_t number, uint64_t si
 	thread = when ? thread_current() : NULL;
 	if (!thread)
 		return NULL;
-	raises = raise_wanted(frame, number);
+	/* Seldom asked for. */
+	raises =
+	    __builtin_expect(agent.arena->bad_reference_signal, 0) && raise_wanted(frame, number);
 	record_call(thread, frame, number, site_ip, sp, EVENT_LEAVE, !(when & PLAN_LEAVE_FAILED),
 		    raises ? EVENT_SYSCALL_SIGNALLED : 0);
 	if (!raises)
